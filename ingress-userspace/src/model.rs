@@ -1,0 +1,22 @@
+//! The typed model: what the API objects say, checked.
+//!
+//! In: decoded API objects ([`object::Object`]) with their origin. Out: [`Ingress`], [`Service`],
+//! [`EndpointSet`], [`CertificateSecret`], [`IngressClass`] values that hold only what was found
+//! valid, and a [`Problem`] for each thing that was not. Never an error that stops the rest, never
+//! I/O, never a clock.
+
+pub mod class;
+pub mod endpoints;
+pub mod ingress;
+pub mod object;
+pub mod problem;
+pub mod secret;
+pub mod service;
+
+pub use class::IngressClass;
+pub use endpoints::{Endpoint, EndpointSet};
+pub use ingress::{Backend, HostPattern, Ingress, IngressPath, PathKind, PortRef, Rule, TlsEntry};
+pub use object::{Change, Kind, Object, ObjectRef, Origin};
+pub use problem::{Problem, Reason};
+pub use secret::CertificateSecret;
+pub use service::{Service, ServicePort};

@@ -1,0 +1,109 @@
+//! An Ingress, version-independent and checked: what of it can be served.
+
+use std::sync::Arc;
+
+use super::object::{ObjectRef, Origin};
+
+/// One Ingress of any served API version.
+///
+/// A bad rule, path, TLS entry or annotation is left out here and stands in the problems (C13);
+/// an access-control annotation that does not parse closes its paths instead (`Backend::Closed`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ingress {
+    pub object: ObjectRef,
+    pub origin: Origin,
+    /// Seconds since the epoch from `metadata.creationTimestamp`; absent = youngest (C1).
+    pub created: Option<i64>,
+    pub generation: i64,
+    /// `spec.ingressClassName`.
+    pub class_name: Option<Arc<str>>,
+    /// The legacy annotation `kubernetes.io/ingress.class`; wins over the field (K2).
+    pub class_annotation: Option<Arc<str>>,
+    pub default_backend: Option<Backend>,
+    pub rules: Vec<Rule>,
+    pub tls: Vec<TlsEntry>,
+    pub options: IngressOptions,
+}
+
+/// What the annotations say. `None` = not given, the class default holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct IngressOptions {
+    pub rewrite_target: Option<Arc<str>>,
+    pub use_regex: bool,
+    pub ssl_redirect: Option<bool>,
+    pub backend_protocol: Option<BackendProtocol>,
+}
+
+/// How the pods of a backend are spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BackendProtocol {
+    Http,
+    Https,
+    /// HTTP/2 with prior knowledge (`GRPC` of ingress-nginx, `kubernetes.io/h2c`).
+    H2c,
+    /// HTTP/2 over TLS (`GRPCS`).
+    H2,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// Index in `spec.rules`, for messages and for C1 inside one object.
+    pub index: usize,
+    pub host: HostPattern,
+    /// Empty when the rule has no `http` (H9).
+    pub paths: Vec<IngressPath>,
+}
+
+/// H1-H3. Names are lower case, without trailing dot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HostPattern {
+    Any,
+    Exact(Arc<str>),
+    /// Holds what follows `*.`: `foo.example` for `*.foo.example`.
+    Wildcard(Arc<str>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct IngressPath {
+    pub index: usize,
+    /// As written; empty stands for `/` (P6).
+    pub path: Arc<str>,
+    pub kind: PathKind,
+    pub backend: Backend,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PathKind {
+    Exact,
+    Prefix,
+    ImplementationSpecific,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Backend {
+    Service {
+        name: Arc<str>,
+        port: PortRef,
+    },
+    /// C12: a `resource` backend of a kind that is not served; answers 503.
+    Resource {
+        kind: Arc<str>,
+        name: Arc<str>,
+    },
+    /// C13: closed because an access rule of this path could not be read; answers 503.
+    Closed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PortRef {
+    Name(Arc<str>),
+    Number(u16),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsEntry {
+    pub index: usize,
+    pub hosts: Vec<HostPattern>,
+    /// Secret in the Ingress's namespace; `None` = SNI known, default certificate (T2).
+    pub secret: Option<Arc<str>>,
+}

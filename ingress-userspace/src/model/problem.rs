@@ -1,0 +1,85 @@
+//! What is wrong with an object, as a value: it ends in the log, the status and the exit code of
+//! `check`, and never stops anything but the thing it names.
+
+use std::fmt;
+
+use super::object::{ObjectRef, Origin};
+
+/// One thing that was refused, ignored or replaced.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// The object, when the document was readable enough to name it.
+    pub object: Option<ObjectRef>,
+    pub origin: Origin,
+    /// Field path inside the object, such as `spec.rules[1].http.paths[0].backend`; may be empty.
+    pub field: String,
+    pub reason: Reason,
+    /// One sentence: what was found, what was expected, what happens now.
+    pub message: String,
+}
+
+/// Stable reasons (`semantics.md` U7 plus those of reading documents); Event reasons later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// The document is not readable YAML/JSON, or a field has the wrong type.
+    InvalidDocument,
+    /// The object parsed but a value breaks the API's validation rules.
+    InvalidObject,
+    /// Two documents with one kind, namespace and name: the first stays.
+    DuplicateObject,
+    InvalidAnnotation,
+    UnsupportedAnnotation,
+    ConflictingPath,
+    ConflictingHost,
+    ServiceNotFound,
+    PortNotFound,
+    NoEndpoints,
+    InvalidEndpoint,
+    SecretNotFound,
+    SecretInvalid,
+    CertificateMismatch,
+    CertificateExpired,
+    UnsupportedBackend,
+    UnsupportedKind,
+}
+
+// === impl Reason ===
+
+impl Reason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidDocument => "InvalidDocument",
+            Self::InvalidObject => "InvalidObject",
+            Self::DuplicateObject => "DuplicateObject",
+            Self::InvalidAnnotation => "InvalidAnnotation",
+            Self::UnsupportedAnnotation => "UnsupportedAnnotation",
+            Self::ConflictingPath => "ConflictingPath",
+            Self::ConflictingHost => "ConflictingHost",
+            Self::ServiceNotFound => "ServiceNotFound",
+            Self::PortNotFound => "PortNotFound",
+            Self::NoEndpoints => "NoEndpoints",
+            Self::InvalidEndpoint => "InvalidEndpoint",
+            Self::SecretNotFound => "SecretNotFound",
+            Self::SecretInvalid => "SecretInvalid",
+            Self::CertificateMismatch => "CertificateMismatch",
+            Self::CertificateExpired => "CertificateExpired",
+            Self::UnsupportedBackend => "UnsupportedBackend",
+            Self::UnsupportedKind => "UnsupportedKind",
+        }
+    }
+}
+
+// === impl Problem ===
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.origin)?;
+        if let Some(object) = &self.object {
+            write!(f, "{object}: ")?;
+        }
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        write!(f, "{} ({})", self.message, self.reason.as_str())
+    }
+}
