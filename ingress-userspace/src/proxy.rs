@@ -1,1 +1,16 @@
-//! (being written)
+//! The data side: workers that accept connections, read requests strictly, route and forward them.
+//!
+//! A request travels `worker → accept → (tls) → http1 | http2 → request → upstream` and back through
+//! `respond`; every answer of our own comes from the table in [`error`]. A worker is one thread
+//! with one current-thread runtime; nothing on the request path is shared with another worker
+//! except the snapshot head, which is read without a lock.
+
+pub mod body;
+pub mod error;
+pub mod request;
+pub mod settings;
+
+pub use body::{ReplyBody, RequestBody};
+pub use error::{Failure, Side};
+pub use request::{Connection, Reply};
+pub use settings::Settings;

@@ -1,0 +1,145 @@
+//! The one table from what went wrong to what the client is told.
+//!
+//! Each [`Failure`] names its side (for logs and counters), its status, and whether the client
+//! connection can go on. No other place chooses a status for an error.
+
+use http::StatusCode;
+
+/// Why a request was not answered by a pod. The texts go to the access log, never to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Failure {
+    #[error("bad request: {0}")]
+    BadRequest(&'static str),
+    #[error("request head not complete in time")]
+    HeaderTimeout,
+    #[error("request body not sent in time")]
+    BodyTimeout,
+    #[error("request body larger than limits.request_body")]
+    BodyTooLarge,
+    #[error("request line larger than limits.request_line")]
+    UriTooLong,
+    #[error("request header fields larger than limits.request_headers or too many")]
+    HeadersTooLarge,
+    #[error("expectation not known: only 100-continue is")]
+    Expectation,
+    #[error("server name and host belong to different certificates policies")]
+    Misdirected,
+    #[error("transfer coding not known")]
+    TransferCoding,
+    #[error("method not served")]
+    MethodNotServed,
+    #[error("HTTP version not served")]
+    Version,
+    #[error("no route for this host and path")]
+    NoRoute,
+    #[error("closed by configuration: {0}")]
+    Closed(&'static str),
+    #[error("too many connections on this worker")]
+    Overloaded,
+    #[error("client went away")]
+    ClientGone,
+    #[error("no usable endpoint: {0}")]
+    NoEndpoint(&'static str),
+    #[error("connection to the endpoint refused or unreachable")]
+    Connect,
+    #[error("connection to the endpoint timed out")]
+    ConnectTimeout,
+    #[error("TLS handshake with the endpoint failed")]
+    UpstreamTls,
+    #[error("endpoint did not take the request in time")]
+    SendTimeout,
+    #[error("endpoint did not answer in time")]
+    ReadTimeout,
+    #[error("endpoint closed the connection before a complete answer")]
+    UpstreamClosed,
+    #[error("endpoint sent an answer that is not HTTP: {0}")]
+    BadResponse(&'static str),
+    #[error("internal error")]
+    Internal,
+}
+
+/// Who has to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    Client,
+    Configuration,
+    Upstream,
+    Ourselves,
+}
+
+// === impl Failure ===
+
+impl Failure {
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::HeaderTimeout | Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::TransferCoding | Self::MethodNotServed => StatusCode::NOT_IMPLEMENTED,
+            Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Closed(_) | Self::Overloaded | Self::NoEndpoint(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            // nginx's code for the log; nobody is left to read it.
+            Self::ClientGone => StatusCode::from_u16(499).expect("499 is a valid status"),
+            Self::Connect | Self::UpstreamTls | Self::UpstreamClosed | Self::BadResponse(_) => {
+                StatusCode::BAD_GATEWAY
+            }
+            Self::ConnectTimeout | Self::SendTimeout | Self::ReadTimeout => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    pub fn side(self) -> Side {
+        match self {
+            Self::BadRequest(_)
+            | Self::HeaderTimeout
+            | Self::BodyTimeout
+            | Self::BodyTooLarge
+            | Self::UriTooLong
+            | Self::HeadersTooLarge
+            | Self::Expectation
+            | Self::Misdirected
+            | Self::TransferCoding
+            | Self::MethodNotServed
+            | Self::Version
+            | Self::ClientGone => Side::Client,
+            Self::NoRoute | Self::Closed(_) => Side::Configuration,
+            Self::NoEndpoint(_)
+            | Self::Connect
+            | Self::ConnectTimeout
+            | Self::UpstreamTls
+            | Self::SendTimeout
+            | Self::ReadTimeout
+            | Self::UpstreamClosed
+            | Self::BadResponse(_) => Side::Upstream,
+            Self::Overloaded | Self::Internal => Side::Ourselves,
+        }
+    }
+
+    /// Whether an HTTP/1 connection ends with this answer: its framing is not known any more, or
+    /// the rest of a body would have to be read first.
+    pub fn closes(self) -> bool {
+        matches!(
+            self,
+            Self::BadRequest(_)
+                | Self::HeaderTimeout
+                | Self::BodyTimeout
+                | Self::BodyTooLarge
+                | Self::UriTooLong
+                | Self::HeadersTooLarge
+                | Self::TransferCoding
+                | Self::Version
+                | Self::ClientGone
+                | Self::Overloaded
+                | Self::Internal
+        )
+    }
+}
