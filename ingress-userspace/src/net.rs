@@ -1,1 +1,9 @@
-//! (being written)
+//! The ground: sockets, interfaces, local routes, CPUs. Every driver stands on it; it knows none.
+//!
+//! [`sys`] is the only place of userspace with `unsafe` code.
+
+pub mod cpu;
+pub mod listen;
+pub mod load;
+#[allow(unsafe_code, reason = "system calls and mappings that no crate wraps")]
+pub mod sys;

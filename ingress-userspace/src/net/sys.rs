@@ -1,0 +1,67 @@
+//! System calls that no crate of ours wraps safely. The only `unsafe` code of userspace.
+//!
+//! In: file descriptors and plain values. Out: safe owned values that undo themselves on drop.
+//! Nothing here decides anything.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
+
+/// Memory shared with the kernel: the values of an array map created with `BPF_F_MMAPABLE`.
+#[derive(Debug)]
+pub struct SharedMemory {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// === impl SharedMemory ===
+
+impl SharedMemory {
+    /// Maps the first `length` bytes of the map's values for reading and writing.
+    pub fn map(map: BorrowedFd<'_>, length: usize) -> io::Result<Self> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping at an address that the kernel chooses; no existing memory is
+        // touched, and a bad descriptor or length is refused.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                protection,
+                libc::MAP_SHARED,
+                map.as_raw_fd(),
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mapped at null"))?;
+        Ok(Self { start, length })
+    }
+
+    /// The word at a byte offset. Panics when the offset is unaligned or outside the mapping.
+    pub fn word(&self, offset: usize) -> &AtomicU32 {
+        let size = size_of::<AtomicU32>();
+        assert!(
+            offset.is_multiple_of(size) && offset + size <= self.length,
+            "word {offset} is outside a mapping of {} bytes",
+            self.length
+        );
+        // SAFETY: inside the mapping and aligned (mappings start at a page), alive as long as
+        // `self`, and only ever used as an atomic on this side.
+        unsafe { self.start.add(offset).cast::<AtomicU32>().as_ref() }
+    }
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `map` made; no reference outlives `self`.
+        let _ = unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}
+
+// SAFETY: the memory is only reachable as atomics, and unmapping is not tied to a thread.
+unsafe impl Send for SharedMemory {}
+// SAFETY: as above.
+unsafe impl Sync for SharedMemory {}
