@@ -25,6 +25,7 @@ pub struct Config {
     pub balance: BalanceConfig,
     pub tls: TlsConfig,
     pub steering: Steering,
+    pub endpoints: EndpointsConfig,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -197,6 +198,15 @@ pub struct Steering {
     /// How long SYNs wait for a listener to come back before they are refused.
     #[serde(with = "crate::config::duration")]
     pub listener_grace: Duration,
+}
+
+/// Which endpoint addresses are taken from slices.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EndpointsConfig {
+    /// Networks accepted although hand-written slices may not point there by default: loopback,
+    /// link-local, multicast and our own addresses (E9).
+    pub allow: Vec<IpNet>,
 }
 
 fn default_ports() -> Vec<PortConfig> {

@@ -5,9 +5,14 @@
 //! valid, and a [`Problem`] for each thing that was not. Never an error that stops the rest, never
 //! I/O, never a clock.
 
+mod annotations;
+mod certificate;
 pub mod class;
+pub mod decode;
 pub mod endpoints;
+mod field;
 pub mod ingress;
+mod names;
 pub mod object;
 pub mod problem;
 pub mod secret;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use hashbrown::HashSet;
+
 use super::{CertificateSecret, EndpointSet, Ingress, IngressClass, Service};
 
 /// The kinds that Genkan reads.
@@ -51,6 +53,38 @@ pub enum Object {
 pub struct Change {
     pub upserts: Vec<Object>,
     pub removals: Vec<ObjectRef>,
+}
+
+// === impl Object ===
+
+impl Object {
+    pub fn reference(&self) -> ObjectRef {
+        match self {
+            Self::Ingress(ingress) => ingress.object.clone(),
+            Self::IngressClass(class) => ObjectRef::new(Kind::IngressClass, "", &class.name),
+            Self::Service(service) => service.object.clone(),
+            Self::Endpoints(set) => set.object.clone(),
+            Self::Secret(secret) => secret.object.clone(),
+        }
+    }
+}
+
+// === impl Change ===
+
+impl Change {
+    pub fn is_empty(&self) -> bool {
+        self.upserts.is_empty() && self.removals.is_empty()
+    }
+
+    /// This change and then `later`, as one: for each object the latest state counts.
+    pub fn merge(&mut self, later: Self) {
+        let touched: HashSet<ObjectRef> =
+            later.upserts.iter().map(Object::reference).chain(later.removals.clone()).collect();
+        self.upserts.retain(|object| !touched.contains(&object.reference()));
+        self.removals.retain(|object| !touched.contains(object));
+        self.upserts.extend(later.upserts);
+        self.removals.extend(later.removals);
+    }
 }
 
 // === impl Kind ===

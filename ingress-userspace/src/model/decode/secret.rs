@@ -1,0 +1,81 @@
+//! Secret v1 with a certificate and its key (T3).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::super::certificate;
+use super::super::field::{Fields, Path, Refused, Report, present};
+use super::super::problem::Reason;
+use super::super::secret::CertificateSecret;
+use super::Metadata;
+
+const CERTIFICATE: &str = "tls.crt";
+const KEY: &str = "tls.key";
+
+/// `None` for a Secret that holds no certificate.
+pub(super) fn decode(
+    report: &mut Report<'_>,
+    at: &Path<'_>,
+    fields: &Fields,
+    metadata: Metadata,
+) -> Result<Option<CertificateSecret>, Refused> {
+    let tls = match report.nonempty_text(at, fields, "type")? {
+        Some("kubernetes.io/tls") => true,
+        Some("Opaque") | None => false,
+        Some(_) => return Ok(None),
+    };
+    let data = report.optional_fields(at, fields, "data")?;
+    let text = report.optional_fields(at, fields, "stringData")?;
+    let holds = |key| {
+        data.is_some_and(|d| d.contains_key(key)) || text.is_some_and(|t| t.contains_key(key))
+    };
+    if !tls && !holds(CERTIFICATE) && !holds(KEY) {
+        return Ok(None);
+    }
+    // Both are read before either decides, so that one look shows all faults.
+    let chain = bytes(report, at, data, text, CERTIFICATE);
+    let key = bytes(report, at, data, text, KEY);
+    let (chain, key) = (chain?, key?);
+
+    let data_at = at.field("data");
+    match certificate::read_pair(&chain, &key) {
+        Ok(pair) => Ok(Some(CertificateSecret {
+            object: metadata.object,
+            certified: pair.certified,
+            names: pair.names,
+            not_before: pair.not_before,
+            not_after: pair.not_after,
+            fingerprint: pair.fingerprint,
+        })),
+        Err(fault) => {
+            let key = if fault.in_key { KEY } else { CERTIFICATE };
+            report.add(&data_at.entry(key), Reason::SecretInvalid, fault.message);
+            Err(Refused)
+        }
+    }
+}
+
+/// `stringData` wins over `data`, as in the API server.
+fn bytes(
+    report: &mut Report<'_>,
+    at: &Path<'_>,
+    data: Option<&Fields>,
+    text: Option<&Fields>,
+    key: &str,
+) -> Result<Vec<u8>, Refused> {
+    let text_at = at.field("stringData");
+    if let Some(value) = text.and_then(|fields| present(fields, key)) {
+        return Ok(report.text(&text_at.entry(key), value)?.as_bytes().to_vec());
+    }
+    let data_at = at.field("data");
+    let at = data_at.entry(key);
+    let Some(value) = data.and_then(|fields| present(fields, key)) else {
+        report.add(&at, Reason::SecretInvalid, "missing");
+        return Err(Refused);
+    };
+    let encoded: String = report.text(&at, value)?.split_ascii_whitespace().collect();
+    STANDARD.decode(&encoded).map_err(|error| {
+        report.add(&at, Reason::SecretInvalid, format!("not base64: {error}"));
+        Refused
+    })
+}
