@@ -6,11 +6,13 @@
 //! except the snapshot head, which is read without a lock.
 
 pub mod body;
+pub mod context;
 pub mod error;
 pub mod request;
 pub mod settings;
 
 pub use body::{ReplyBody, RequestBody};
+pub use context::ProxyContext;
 pub use error::{Failure, Side};
-pub use request::{Connection, Reply};
+pub use request::{Connection, Outcome, Reply, Served};
 pub use settings::Settings;
