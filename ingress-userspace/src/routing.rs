@@ -5,6 +5,8 @@
 //! against.
 
 pub mod cluster;
+pub mod host;
+pub mod path;
 pub mod route;
 pub mod snapshot;
 
