@@ -6,6 +6,7 @@
 
 pub mod backend;
 pub mod ca;
+pub mod lab;
 pub mod require;
 
 pub use require::{require_root, require_tool};
