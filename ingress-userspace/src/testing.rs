@@ -6,7 +6,9 @@
 
 pub mod backend;
 pub mod ca;
+pub mod deadline;
 pub mod lab;
 pub mod require;
+pub mod traffic;
 
 pub use require::{require_root, require_tool};
