@@ -43,8 +43,9 @@ pub struct Settings {
 pub struct Decoded {
     /// `None` when the document is too broken to say which object it is.
     pub reference: Option<ObjectRef>,
-    /// `None` when nothing of it can be served, or when there is nothing in it for us.
-    pub object: Option<Object>,
+    /// Empty when nothing of it can be served, or when there is nothing in it for us; more than one
+    /// only for Endpoints with several subsets.
+    pub objects: Vec<Object>,
     pub problems: Vec<Problem>,
 }
 
@@ -95,7 +96,7 @@ fn decode_into(
 ) {
     let mut report = Report::new(origin);
     let Ok((version, kind, fields)) = type_of(&mut report, at, value, inherited) else {
-        out.push(Decoded { reference: None, object: None, problems: report.into_problems() });
+        out.push(Decoded::nameless(report));
         return;
     };
     if let Some(item_kind) = kind.strip_suffix("List")
@@ -109,11 +110,7 @@ fn decode_into(
                     decode_into(item, &list.index(index), inherited, origin, settings, out);
                 }
             }
-            Err(Refused) => out.push(Decoded {
-                reference: None,
-                object: None,
-                problems: report.into_problems(),
-            }),
+            Err(Refused) => out.push(Decoded::nameless(report)),
         }
         return;
     }
@@ -127,7 +124,7 @@ fn decode_into(
                 Reason::UnsupportedKind,
                 format!("{kind} of {:?} is not read", shorten(version)),
             );
-            out.push(Decoded { reference: None, object: None, problems: report.into_problems() });
+            out.push(Decoded::nameless(report));
         }
         Recognised::Read(api) => decode_object(api, fields, at, report, origin, settings, out),
     }
@@ -197,45 +194,43 @@ fn decode_object(
     out: &mut Vec<Decoded>,
 ) {
     let Ok(metadata) = metadata(&mut report, api.kind(), at, fields) else {
-        out.push(Decoded { reference: None, object: None, problems: report.into_problems() });
+        out.push(Decoded::nameless(report));
         return;
     };
     let reference = metadata.object.clone();
-    let object = match api {
+    let objects: Vec<Object> = match api {
         Api::IngressV1 | Api::IngressBeta => {
             let beta = api == Api::IngressBeta;
             ingress::decode(&mut report, at, fields, metadata, origin, beta, settings)
+                .into_iter()
                 .map(Object::Ingress)
-                .ok()
+                .collect()
         }
-        Api::IngressClass => {
-            class::decode(&mut report, at, fields, &metadata).map(Object::IngressClass).ok()
-        }
-        Api::Service => {
-            service::decode(&mut report, at, fields, metadata).map(Object::Service).ok()
-        }
+        Api::IngressClass => class::decode(&mut report, at, fields, &metadata)
+            .into_iter()
+            .map(Object::IngressClass)
+            .collect(),
+        Api::Service => service::decode(&mut report, at, fields, metadata)
+            .into_iter()
+            .map(Object::Service)
+            .collect(),
         Api::EndpointSlice => endpoints::slice(&mut report, at, fields, metadata, settings)
-            .ok()
+            .into_iter()
             .flatten()
-            .map(Object::Endpoints),
-        Api::Endpoints => {
-            let sets = endpoints::legacy(&mut report, at, fields, metadata, settings);
-            let mut sets = sets.unwrap_or_default().into_iter();
-            let first = sets.next().map(Object::Endpoints);
-            for set in sets {
-                out.push(Decoded {
-                    reference: Some(set.object.clone()),
-                    object: Some(Object::Endpoints(set)),
-                    problems: Vec::new(),
-                });
-            }
-            first
-        }
-        Api::Secret => {
-            secret::decode(&mut report, at, fields, metadata).ok().flatten().map(Object::Secret)
-        }
+            .map(Object::Endpoints)
+            .collect(),
+        Api::Endpoints => endpoints::legacy(&mut report, at, fields, metadata, settings)
+            .into_iter()
+            .flatten()
+            .map(Object::Endpoints)
+            .collect(),
+        Api::Secret => secret::decode(&mut report, at, fields, metadata)
+            .into_iter()
+            .flatten()
+            .map(Object::Secret)
+            .collect(),
     };
-    out.push(Decoded { reference: Some(reference), object, problems: report.into_problems() });
+    out.push(Decoded { reference: Some(reference), objects, problems: report.into_problems() });
 }
 
 /// Reads `metadata`; afterwards the report names the object.
@@ -287,6 +282,14 @@ fn created(report: &mut Report<'_>, at: &Path<'_>, fields: &Fields) -> Option<i6
             );
             None
         }
+    }
+}
+
+// === impl Decoded ===
+
+impl Decoded {
+    fn nameless(report: Report<'_>) -> Self {
+        Self { reference: None, objects: Vec::new(), problems: report.into_problems() }
     }
 }
 

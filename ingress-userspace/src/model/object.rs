@@ -30,7 +30,8 @@ pub struct ObjectRef {
 /// Where an object was read: a document of a file, or the API server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Origin {
-    /// `line` is the 1-based line on which the document starts.
+    /// `line` is 1-based: where the document starts, in a problem where the field stands if known,
+    /// 0 for a file or directory as a whole.
     File {
         path: Arc<PathBuf>,
         line: u32,
@@ -129,6 +130,7 @@ impl fmt::Display for ObjectRef {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::File { path, line: 0 } => write!(f, "{}", path.display()),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Cluster => f.write_str("cluster"),
         }

@@ -1,0 +1,245 @@
+//! The documents of one file: where each starts, its value, and the line of a field in it.
+//!
+//! Pure: text in, values out. A YAML stream is cut at its `---` lines before it is parsed, so that
+//! a fault stays inside its document.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_saphyr::Spanned;
+
+/// One document of a stream: the lines between two `---`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Document<'t> {
+    /// 1-based line of `text`'s first line in the file.
+    pub(super) first_line: u32,
+    /// 1-based line of the first line with content.
+    pub(super) line: u32,
+    pub(super) text: &'t str,
+}
+
+/// Why a document has no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unreadable {
+    /// 1-based line in the file.
+    pub(super) line: u32,
+    pub(super) reason: String,
+}
+
+/// Documents with content; those of comments and blank lines only are left out.
+pub(super) fn split(text: &str) -> Vec<Document<'_>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut documents = Vec::new();
+    let mut open = Open { start: 0, first_line: 1, content: None };
+    let mut at = 0;
+    for (line, number) in text.split_inclusive('\n').zip(1..) {
+        if separates(line, "---") {
+            // What follows on the line belongs to the new document.
+            open.close(text, at, &mut documents);
+            let rest = line[3..].trim();
+            let content = (!rest.is_empty() && !rest.starts_with('#')).then_some(number);
+            open = Open { start: at, first_line: number, content };
+        } else if separates(line, "...") {
+            open.close(text, at, &mut documents);
+            open = Open { start: at + line.len(), first_line: number + 1, content: None };
+        } else if open.content.is_none() {
+            let line = line.trim_start();
+            let blank = line.is_empty() || line.starts_with('#') || line.starts_with('%');
+            open.content = (!blank).then_some(number);
+        }
+        at += line.len();
+    }
+    open.close(text, at, &mut documents);
+    documents
+}
+
+struct Open {
+    start: usize,
+    first_line: u32,
+    content: Option<u32>,
+}
+
+impl Open {
+    fn close<'t>(&self, text: &'t str, end: usize, documents: &mut Vec<Document<'t>>) {
+        if let Some(line) = self.content {
+            let text = &text[self.start..end];
+            documents.push(Document { first_line: self.first_line, line, text });
+        }
+    }
+}
+
+/// A marker counts only at the start of a line and before white space (YAML 1.2, 9.1.2).
+fn separates(line: &str, marker: &str) -> bool {
+    line.strip_prefix(marker)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+}
+
+// === impl Document ===
+
+impl<'t> Document<'t> {
+    /// A JSON file is one document.
+    pub(super) fn json(text: &'t str) -> Self {
+        let blank = text.len() - text.trim_start().len();
+        let line = 1 + text[..blank].matches('\n').count();
+        Self { first_line: 1, line: u32::try_from(line).unwrap_or(u32::MAX), text }
+    }
+
+    pub(super) fn parse_json(&self) -> Result<Value, Unreadable> {
+        serde_json::from_str(self.text).map_err(|error| Unreadable {
+            line: u32::try_from(error.line()).unwrap_or(u32::MAX).max(1),
+            reason: format!("not JSON: {error}"),
+        })
+    }
+
+    /// `Null` for a document that has only comments.
+    pub(super) fn parse_yaml(&self) -> Result<Value, Unreadable> {
+        serde_saphyr::from_str_with_options(self.text, options()).map_err(|error| {
+            let line = error.location().map_or(0, |location| location.line());
+            let reason = error.without_snippet().to_string();
+            Unreadable {
+                line: self.absolute(line).unwrap_or(self.line),
+                reason: format!("not YAML: {}", reason.lines().next().unwrap_or_default()),
+            }
+        })
+    }
+
+    /// The line of the deepest part of `field` that the document has, such as that of
+    /// `spec.rules[1]` for `spec.rules[1].host` when there is no host.
+    ///
+    /// Parses again: only documents with problems pay for it.
+    pub(super) fn line_of(&self, field: &str) -> u32 {
+        let parsed: Result<Spanned<Node>, _> =
+            serde_saphyr::from_str_with_options(self.text, options());
+        let Ok(root) = parsed else { return self.line };
+        let mut line = None;
+        let mut node = &root.value;
+        for step in steps(field) {
+            let Some((found, child)) = node.child(step) else { break };
+            line = Some(found);
+            node = child;
+        }
+        line.and_then(|line| self.absolute(line)).unwrap_or(self.line)
+    }
+
+    /// `line` counts from 1 inside the document; 0 is unknown.
+    fn absolute(&self, line: u64) -> Option<u32> {
+        let line = u32::try_from(line).ok()?.checked_sub(1)?;
+        self.first_line.checked_add(line)
+    }
+}
+
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! { with_snippet: false }
+}
+
+/// A document's shape with lines instead of values.
+enum Node {
+    Map(Vec<(String, u64, Node)>),
+    List(Vec<(u64, Node)>),
+    Leaf,
+}
+
+/// `spec.rules[1]`, `data[tls.crt]`: names and bracketed keys, which may be indexes.
+fn steps(field: &str) -> impl Iterator<Item = &str> {
+    let mut rest = field;
+    std::iter::from_fn(move || {
+        rest = rest.strip_prefix('.').unwrap_or(rest);
+        if let Some(inner) = rest.strip_prefix('[') {
+            let (key, after) = inner.split_once(']')?;
+            rest = after;
+            return Some(key);
+        }
+        if rest.is_empty() {
+            return None;
+        }
+        let end = rest.find(['.', '[']).unwrap_or(rest.len());
+        let (key, after) = rest.split_at(end);
+        rest = after;
+        Some(key)
+    })
+}
+
+// === impl Node ===
+
+impl Node {
+    fn child(&self, step: &str) -> Option<(u64, &Self)> {
+        match self {
+            Self::Map(entries) => {
+                entries.iter().find(|(key, ..)| key == step).map(|(_, line, node)| (*line, node))
+            }
+            Self::List(items) => {
+                items.get(step.parse::<usize>().ok()?).map(|(line, node)| (*line, node))
+            }
+            Self::Leaf => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut entries = Vec::new();
+        while let Some((key, node)) = map.next_entry::<Spanned<String>, Node>()? {
+            entries.push((key.value, key.referenced.line(), node));
+        }
+        Ok(Node::Map(entries))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element::<Spanned<Node>>()? {
+            items.push((item.referenced.line(), item.value));
+        }
+        Ok(Node::List(items))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_bytes<E>(self, _: &[u8]) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Node::Leaf)
+    }
+}
