@@ -2,8 +2,14 @@
 //!
 //! [`sys`] is the only place of userspace with `unsafe` code.
 
+pub mod address;
 pub mod cpu;
+pub mod interface;
 pub mod listen;
 pub mod load;
+pub mod netlink;
 #[allow(unsafe_code, reason = "system calls and mappings that no crate wraps")]
 pub mod sys;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! What needs a network namespace of its own.
+
+use std::net::IpAddr;
+
+use super::{address, interface};
+use crate::testing::lab::Lab;
+use crate::testing::{require_root, require_tool};
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+#[test]
+fn our_local_routes_come_and_go_and_others_stay() {
+    if !require_root() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let host = lab.host("one");
+    let foreign: IpAddr = "203.0.113.99".parse().unwrap();
+    host.ip(&["route", "add", "local", "203.0.113.99/32", "dev", "lo"]);
+    let ours: [IpAddr; 2] = ["203.0.113.80".parse().unwrap(), "2001:db8:80::80".parse().unwrap()];
+    host.run(|| {
+        block_on(async {
+            for address in ours.into_iter().chain([foreign]) {
+                address::add_local(address).await.unwrap();
+                address::add_local(address).await.unwrap();
+            }
+            assert_eq!(address::local().await.unwrap(), ours.into());
+        });
+    });
+    for address in ours {
+        host.output("ping", &["-c1", "-W2", &address.to_string()]);
+    }
+    host.run(|| {
+        block_on(async {
+            for address in ours.into_iter().chain([foreign]) {
+                address::remove_local(address).await.unwrap();
+                address::remove_local(address).await.unwrap();
+            }
+            assert!(address::local().await.unwrap().is_empty());
+        });
+    });
+    host.output("ping", &["-c1", "-W2", &foreign.to_string()]);
+}
+
+#[test]
+fn facts_of_a_device_are_read() {
+    if !require_root() || !require_tool("ethtool") {
+        return;
+    }
+    let mut lab = Lab::new();
+    let (one, other) = (lab.host("one"), lab.host("other"));
+    lab.link((&one, "uplink"), (&other, "eth0"));
+    one.ip(&["link", "set", "uplink", "mtu", "1400"]);
+    one.run(|| {
+        block_on(async {
+            assert_eq!(interface::find("absent").await.unwrap(), None);
+            let facts = interface::find("uplink").await.unwrap().unwrap();
+            assert_eq!((facts.name.as_str(), facts.mtu), ("uplink", 1400));
+            assert_eq!(facts.driver.as_deref(), Some("veth"));
+            assert_eq!(facts.xdp, None);
+        });
+    });
+}
