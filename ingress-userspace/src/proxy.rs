@@ -5,14 +5,21 @@
 //! with one current-thread runtime; nothing on the request path is shared with another worker
 //! except the snapshot head, which is read without a lock.
 
+pub mod access_log;
 pub mod body;
 pub mod context;
+pub mod counters;
 pub mod error;
+pub mod http1;
 pub mod request;
+pub mod respond;
 pub mod settings;
+pub mod upgrade;
+pub mod worker;
 
 pub use body::{ReplyBody, RequestBody};
 pub use context::ProxyContext;
 pub use error::{Failure, Side};
 pub use request::{Connection, Outcome, Reply, Served};
 pub use settings::Settings;
+pub use worker::WorkerState;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::error::Failure;
+use super::http1;
 
 /// Body of a request, from whatever protocol the client speaks. Limits and timeouts are applied
 /// where it is made, so that a reader sees either data or a [`Failure`].
@@ -15,6 +16,7 @@ pub enum RequestBody {
     #[default]
     Empty,
     Full(Bytes),
+    Http1(http1::Body),
     Http2(hyper::body::Incoming),
 }
 
@@ -44,6 +46,7 @@ impl Body for RequestBody {
                 *self = Self::Empty;
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
+            Self::Http1(body) => body.poll_frame(cx),
             Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(|_| Failure::ClientGone),
         }
     }
@@ -52,6 +55,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
+            Self::Http1(body) => body.is_end_stream(),
             Self::Http2(body) => body.is_end_stream(),
         }
     }
@@ -60,6 +64,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Http1(body) => body.size_hint(),
             Self::Http2(body) => body.size_hint(),
         }
     }

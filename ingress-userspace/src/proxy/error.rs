@@ -136,10 +136,75 @@ impl Failure {
                 | Self::UriTooLong
                 | Self::HeadersTooLarge
                 | Self::TransferCoding
+                | Self::MethodNotServed
                 | Self::Version
                 | Self::ClientGone
                 | Self::Overloaded
                 | Self::Internal
         )
+    }
+
+    pub const COUNT: usize = 24;
+
+    /// By [`Failure::index`]: labels of metrics, words of the access log.
+    pub const LABELS: [&'static str; Self::COUNT] = [
+        "bad_request",
+        "header_timeout",
+        "body_timeout",
+        "body_too_large",
+        "uri_too_long",
+        "headers_too_large",
+        "expectation",
+        "misdirected",
+        "transfer_coding",
+        "method_not_served",
+        "version",
+        "no_route",
+        "closed",
+        "overloaded",
+        "client_gone",
+        "no_endpoint",
+        "connect",
+        "connect_timeout",
+        "upstream_tls",
+        "send_timeout",
+        "read_timeout",
+        "upstream_closed",
+        "bad_response",
+        "internal",
+    ];
+
+    /// Dense, for counters.
+    pub fn index(self) -> usize {
+        match self {
+            Self::BadRequest(_) => 0,
+            Self::HeaderTimeout => 1,
+            Self::BodyTimeout => 2,
+            Self::BodyTooLarge => 3,
+            Self::UriTooLong => 4,
+            Self::HeadersTooLarge => 5,
+            Self::Expectation => 6,
+            Self::Misdirected => 7,
+            Self::TransferCoding => 8,
+            Self::MethodNotServed => 9,
+            Self::Version => 10,
+            Self::NoRoute => 11,
+            Self::Closed(_) => 12,
+            Self::Overloaded => 13,
+            Self::ClientGone => 14,
+            Self::NoEndpoint(_) => 15,
+            Self::Connect => 16,
+            Self::ConnectTimeout => 17,
+            Self::UpstreamTls => 18,
+            Self::SendTimeout => 19,
+            Self::ReadTimeout => 20,
+            Self::UpstreamClosed => 21,
+            Self::BadResponse(_) => 22,
+            Self::Internal => 23,
+        }
+    }
+
+    pub fn label(self) -> &'static str {
+        Self::LABELS[self.index()]
     }
 }

@@ -1,0 +1,37 @@
+//! What the connections of one worker share. Lives on the worker's thread only.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::{Buffers, Clock};
+use crate::proxy::access_log::{Entry, Recorder};
+use crate::proxy::context::ProxyContext;
+use crate::proxy::counters::Counters;
+
+#[derive(Debug)]
+pub struct WorkerState {
+    pub context: ProxyContext,
+    pub counters: Arc<Counters>,
+    /// Absent: the log is off.
+    pub access_log: Option<Recorder>,
+    pub clock: Clock,
+    pub buffers: Rc<Buffers>,
+}
+
+// === impl WorkerState ===
+
+impl WorkerState {
+    /// Counts and logs one request, whatever its end. Each request comes here once, from the
+    /// protocol that it came by.
+    pub fn finished(&self, entry: &Entry<'_>) {
+        self.counters.answered(entry.status);
+        self.counters.received.add(entry.received);
+        self.counters.sent.add(entry.sent);
+        if let Some(failure) = entry.failure {
+            self.counters.failed(failure);
+        }
+        if let Some(log) = &self.access_log {
+            log.record(entry, &self.clock);
+        }
+    }
+}
