@@ -1,1 +1,108 @@
-//! (being written)
+//! The command line: what can be asked for, and nothing of how it is done.
+//!
+//! One file per command. A command turns its arguments into plain values, calls the module that
+//! does the work, and prints. Exit codes: 0 done, 1 not done or problems found, 2 usage.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::telemetry::{self, Format};
+
+pub mod check;
+pub mod run;
+pub mod version;
+
+pub use run::RunOptions;
+
+/// Genkan: the entrance of a Kubernetes cluster that owns its own edge.
+#[derive(Debug, Parser)]
+#[command(name = "genkan", disable_version_flag = true, subcommand_required = true)]
+#[command(arg_required_else_help = true)]
+pub struct Cli {
+    /// What is logged: a level, or levels by target such as `info,genkan::source=debug`.
+    #[arg(long, env = "GENKAN_LOG", default_value = "info", global = true, value_name = "FILTER")]
+    log: String,
+
+    /// Form of a log line on standard error.
+    #[arg(long, env = "GENKAN_LOG_FORMAT", default_value = "text", global = true)]
+    #[arg(value_name = "FORMAT")]
+    log_format: Format,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve: agent and proxy in one process.
+    Run(run::Arguments),
+    /// Read manifests and say what would be refused, and why.
+    Check(check::Arguments),
+    /// Print the version.
+    Version(version::Arguments),
+}
+
+/// Form of what a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
+/// How the process ends after a mistake of the caller.
+pub(crate) const USAGE: u8 = 2;
+
+// === impl Cli ===
+
+impl Cli {
+    /// Runs the command; `serve` is what `genkan run` does.
+    ///
+    /// # Errors
+    ///
+    /// What kept the command from being done, for standard error and exit code 1.
+    pub fn execute(
+        self,
+        serve: impl FnOnce(RunOptions) -> anyhow::Result<ExitCode>,
+    ) -> anyhow::Result<ExitCode> {
+        if let Err(error) = telemetry::init(&self.log, self.log_format) {
+            eprintln!("error: --log: {error}");
+            return Ok(ExitCode::from(USAGE));
+        }
+        match self.command {
+            Command::Run(arguments) => match arguments.into_options(std::env::vars()) {
+                Ok(options) => serve(options),
+                Err(errors) => Ok(run::refuse(&errors)),
+            },
+            Command::Check(arguments) => arguments.execute(&mut std::io::stdout().lock()),
+            Command::Version(arguments) => arguments.execute(&mut std::io::stdout().lock()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn unknown_arguments_end_with_the_usage_code() {
+        for arguments in [
+            &["genkan"][..],
+            &["genkan", "serve"],
+            &["genkan", "check"],
+            &["genkan", "run", "--config", "c"],
+            &["genkan", "run", "--manifests", "m", "--config", "c", "--workers", "none"],
+        ] {
+            let error = Cli::try_parse_from(arguments).unwrap_err();
+            assert_eq!(error.exit_code(), i32::from(USAGE), "{arguments:?}");
+        }
+    }
+}

@@ -10,7 +10,11 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub mod duration;
+pub mod read;
 pub mod size;
+mod validate;
+
+pub use read::{ConfigError, Overrides};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

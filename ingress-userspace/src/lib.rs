@@ -33,6 +33,7 @@ pub mod upstream;
 pub mod config;
 pub mod net;
 pub mod telemetry;
+pub mod yaml;
 
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -3,11 +3,9 @@
 //! Pure: text in, values out. A YAML stream is cut at its `---` lines before it is parsed, so that
 //! a fault stays inside its document.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use serde_saphyr::Spanned;
+
+use crate::yaml;
 
 /// One document of a stream: the lines between two `---`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +92,7 @@ impl<'t> Document<'t> {
 
     /// `Null` for a document that has only comments.
     pub(super) fn parse_yaml(&self) -> Result<Value, Unreadable> {
-        serde_saphyr::from_str_with_options(self.text, options()).map_err(|error| {
+        serde_saphyr::from_str_with_options(self.text, yaml::options()).map_err(|error| {
             let line = error.location().map_or(0, |location| location.line());
             let reason = error.without_snippet().to_string();
             Unreadable {
@@ -109,17 +107,7 @@ impl<'t> Document<'t> {
     ///
     /// Parses again: only documents with problems pay for it.
     pub(super) fn line_of(&self, field: &str) -> u32 {
-        let parsed: Result<Spanned<Node>, _> =
-            serde_saphyr::from_str_with_options(self.text, options());
-        let Ok(root) = parsed else { return self.line };
-        let mut line = None;
-        let mut node = &root.value;
-        for step in steps(field) {
-            let Some((found, child)) = node.child(step) else { break };
-            line = Some(found);
-            node = child;
-        }
-        line.and_then(|line| self.absolute(line)).unwrap_or(self.line)
+        yaml::line_of(self.text, field).and_then(|line| self.absolute(line)).unwrap_or(self.line)
     }
 
     /// `line` counts from 1 inside the document; 0 is unknown.
@@ -129,117 +117,5 @@ impl<'t> Document<'t> {
     }
 }
 
-fn options() -> serde_saphyr::Options {
-    serde_saphyr::options! { with_snippet: false }
-}
-
-/// A document's shape with lines instead of values.
-enum Node {
-    Map(Vec<(String, u64, Node)>),
-    List(Vec<(u64, Node)>),
-    Leaf,
-}
-
-/// `spec.rules[1]`, `data[tls.crt]`: names and bracketed keys, which may be indexes.
-fn steps(field: &str) -> impl Iterator<Item = &str> {
-    let mut rest = field;
-    std::iter::from_fn(move || {
-        rest = rest.strip_prefix('.').unwrap_or(rest);
-        if let Some(inner) = rest.strip_prefix('[') {
-            let (key, after) = inner.split_once(']')?;
-            rest = after;
-            return Some(key);
-        }
-        if rest.is_empty() {
-            return None;
-        }
-        let end = rest.find(['.', '[']).unwrap_or(rest.len());
-        let (key, after) = rest.split_at(end);
-        rest = after;
-        Some(key)
-    })
-}
-
-// === impl Node ===
-
-impl Node {
-    fn child(&self, step: &str) -> Option<(u64, &Self)> {
-        match self {
-            Self::Map(entries) => {
-                entries.iter().find(|(key, ..)| key == step).map(|(_, line, node)| (*line, node))
-            }
-            Self::List(items) => {
-                items.get(step.parse::<usize>().ok()?).map(|(line, node)| (*line, node))
-            }
-            Self::Leaf => None,
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
-    }
-}
-
-struct NodeVisitor;
-
-impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
-        let mut entries = Vec::new();
-        while let Some((key, node)) = map.next_entry::<Spanned<String>, Node>()? {
-            entries.push((key.value, key.referenced.line(), node));
-        }
-        Ok(Node::Map(entries))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element::<Spanned<Node>>()? {
-            items.push((item.referenced.line(), item.value));
-        }
-        Ok(Node::List(items))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
-        Ok(Node::Leaf)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Node, E> {
-        Ok(Node::Leaf)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Node, E> {
-        Ok(Node::Leaf)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
-        Ok(Node::Leaf)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Node, E> {
-        Ok(Node::Leaf)
-    }
-
-    fn visit_bytes<E>(self, _: &[u8]) -> Result<Node, E> {
-        Ok(Node::Leaf)
-    }
-
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Leaf)
-    }
-
-    fn visit_none<E>(self) -> Result<Node, E> {
-        Ok(Node::Leaf)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
-        IgnoredAny::deserialize(deserializer).map(|_| Node::Leaf)
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! `genkan run`: arguments only; the work is `app`'s.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::USAGE;
+use crate::config::{Config, ConfigError, Overrides, read};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Configuration file (YAML); read again when it changes.
+    #[arg(long, env = "GENKAN_CONFIG", value_name = "FILE")]
+    config: PathBuf,
+
+    /// Directory of Kubernetes manifests; watched, subdirectories too.
+    #[arg(long, env = "GENKAN_MANIFESTS", value_name = "DIR")]
+    manifests: PathBuf,
+
+    /// Serve without kernel programs: bind the VIPs in this process.
+    #[arg(long, env = "GENKAN_NO_BPF")]
+    no_bpf: bool,
+
+    /// Print sampled packets and what became of them.
+    #[arg(long)]
+    events: bool,
+
+    /// Proxy workers; wins over `workers.count`.
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+
+    /// Set a value of the configuration, such as `timeouts.drain=5s`; wins over file and
+    /// environment. May be repeated.
+    #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
+}
+
+/// Everything that `genkan run` was asked for.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Read and checked.
+    pub config: Config,
+    /// For reading it again, with `overrides`.
+    pub config_path: PathBuf,
+    pub overrides: Overrides,
+    pub manifests: PathBuf,
+    pub no_bpf: bool,
+    pub events: bool,
+}
+
+// === impl Arguments ===
+
+impl Arguments {
+    /// Reads the configuration: flags win over `environment`, that over the file.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with the configuration.
+    pub fn into_options(
+        self,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<RunOptions, Vec<ConfigError>> {
+        let mut overrides = Overrides::from_env(environment);
+        for (field, value) in &self.set {
+            overrides.set("--set", field, value);
+        }
+        if let Some(workers) = self.workers {
+            overrides.set("--workers", "workers.count", &workers.to_string());
+        }
+        Ok(RunOptions {
+            config: read::read(&self.config, &overrides)?,
+            config_path: self.config,
+            overrides,
+            manifests: self.manifests,
+            no_bpf: self.no_bpf,
+            events: self.events,
+        })
+    }
+}
+
+/// Prints why there is no configuration.
+pub(super) fn refuse(errors: &[ConfigError]) -> ExitCode {
+    for error in errors {
+        eprintln!("error: {error}");
+    }
+    ExitCode::from(USAGE)
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((field, value)) if !field.is_empty() => Ok((field.to_owned(), value.to_owned())),
+        Some(_) | None => Err("FIELD=VALUE is expected".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn options(
+        file: &str,
+        environment: &[(&str, &str)],
+        flags: &[&str],
+    ) -> Result<RunOptions, Vec<ConfigError>> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("genkan.yaml");
+        fs::write(&path, file).unwrap();
+        let always = ["genkan", "--manifests", "m", "--config", path.to_str().unwrap()];
+        let arguments = Alone::parse_from(always.iter().chain(flags)).arguments;
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        arguments.into_options(environment)
+    }
+
+    #[test]
+    fn flags_win_over_environment_over_file() {
+        let file = "workers: {count: 1}\nlimits: {http2_streams: 1, connections: 1}\n";
+        let environment = [
+            ("GENKAN_WORKERS__COUNT", "2"),
+            ("GENKAN_LIMITS__HTTP2_STREAMS", "2"),
+            ("GENKAN_LOG", "debug"),
+            ("GENKAN_TEST_STRICT", "1"),
+        ];
+        let read = options(file, &environment, &["--workers", "3"]).unwrap();
+        assert_eq!(read.config.workers.count, Some(3));
+        assert_eq!(read.config.limits.http2_streams, 2);
+        assert_eq!(read.config.limits.connections, 1);
+
+        let flags = ["--workers", "3", "--set", "workers.count=4", "--set", "timeouts.drain=5s"];
+        let read = options(file, &[], &flags).unwrap();
+        assert_eq!(read.config.workers.count, Some(3), "the flag of its own name is the last word");
+        assert_eq!(read.config.timeouts.drain.as_secs(), 5);
+    }
+
+    #[test]
+    fn a_refused_override_is_named() {
+        let errors = options("", &[("GENKAN_LIMITS__REQUEST_LINE", "1x")], &[]).unwrap_err();
+        let text = errors[0].to_string();
+        assert!(text.starts_with("GENKAN_LIMITS__REQUEST_LINE: limits.request_line: "), "{text}");
+
+        let errors = options("", &[], &["--workers", "0"]).unwrap_err();
+        let text = errors[0].to_string();
+        assert!(text.starts_with("--workers: workers.count: 0 workers"), "{text}");
+
+        let errors = options("", &[], &["--set", "timeouts.drian=1s"]).unwrap_err();
+        assert!(errors[0].to_string().contains("`drian`"), "{}", errors[0]);
+    }
+}
