@@ -1,1 +1,8 @@
-//! (being written)
+//! What is done to a request and its answer between route and endpoint. Pure functions on values:
+//! no connection, no clock, no settings beyond their arguments.
+
+pub mod headers;
+pub mod redirect;
+pub mod target;
+
+pub use headers::{Origin, from_upstream, to_upstream};

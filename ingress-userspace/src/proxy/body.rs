@@ -8,6 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::error::Failure;
 use super::http1;
+use crate::upstream::ResponseBody;
 
 /// Body of a request, from whatever protocol the client speaks. Limits and timeouts are applied
 /// where it is made, so that a reader sees either data or a [`Failure`].
@@ -26,7 +27,7 @@ pub enum ReplyBody {
     #[default]
     Empty,
     Full(Bytes),
-    Upstream(hyper::body::Incoming),
+    Upstream(ResponseBody<RequestBody>),
 }
 
 // === impl RequestBody ===
@@ -87,9 +88,7 @@ impl Body for ReplyBody {
                 *self = Self::Empty;
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
-            Self::Upstream(body) => {
-                Pin::new(body).poll_frame(cx).map_err(|_| Failure::UpstreamClosed)
-            }
+            Self::Upstream(body) => Pin::new(body).poll_frame(cx).map_err(Failure::from),
         }
     }
 

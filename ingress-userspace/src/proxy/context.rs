@@ -7,13 +7,19 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
 use tokio_util::sync::CancellationToken;
 
+use super::body::RequestBody;
 use super::settings::Settings;
 use crate::routing::Snapshot;
 use crate::snapshot::Subscriber;
+use crate::upstream::{ClientTls, Policy, Upstreams};
+
+/// How exactly idle timeouts and lifetimes of upstream connections are kept.
+const SWEEP: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct ProxyContext {
@@ -22,6 +28,7 @@ pub struct ProxyContext {
     /// Cancelled when the worker drains: no new request on a kept-alive connection, GOAWAY on
     /// HTTP/2; what runs is finished.
     pub drain: CancellationToken,
+    pub upstreams: Upstreams<RequestBody>,
     settings: RefCell<Newest<Settings>>,
     snapshots: RefCell<Subscriber>,
     snapshot: RefCell<Rc<Arc<Snapshot>>>,
@@ -42,12 +49,16 @@ impl ProxyContext {
         settings: Arc<ArcSwap<Settings>>,
         mut snapshots: Subscriber,
         drain: CancellationToken,
+        tls: Arc<ClientTls>,
     ) -> Self {
         let snapshot = Rc::new(snapshots.load().clone());
+        let settings = Newest::new(settings);
+        let upstreams = Upstreams::new(worker, tls, policy(&settings.local));
         Self {
             worker,
             drain,
-            settings: RefCell::new(Newest::new(settings)),
+            upstreams,
+            settings: RefCell::new(settings),
             snapshots: RefCell::new(snapshots),
             snapshot: RefCell::new(snapshot),
         }
@@ -55,7 +66,22 @@ impl ProxyContext {
 
     /// The settings of now. Hold them for one request, not for a connection.
     pub fn settings(&self) -> Rc<Arc<Settings>> {
-        self.settings.borrow_mut().load()
+        let mut settings = self.settings.borrow_mut();
+        if settings.refresh() {
+            self.upstreams.set_policy(policy(&settings.local));
+        }
+        settings.local.clone()
+    }
+
+    /// Keeps the pools in order. Runs as long as the worker, also while it drains.
+    pub async fn maintain(&self) {
+        let mut ticks = tokio::time::interval(SWEEP);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.settings();
+            self.upstreams.sweep(&self.snapshot());
+        }
     }
 
     /// The snapshot of now; a request uses one from its route to its endpoint.
@@ -79,11 +105,17 @@ impl<T> Newest<T> {
         Self { cache, local }
     }
 
-    fn load(&mut self) -> Rc<Arc<T>> {
+    /// Whether there is a newer value now.
+    fn refresh(&mut self) -> bool {
         let head = self.cache.load();
-        if !Arc::ptr_eq(head, &self.local) {
+        let newer = !Arc::ptr_eq(head, &self.local);
+        if newer {
             self.local = Rc::new(head.clone());
         }
-        self.local.clone()
+        newer
     }
+}
+
+fn policy(settings: &Settings) -> Policy {
+    Policy { timeouts: settings.timeouts, limits: settings.limits }
 }

@@ -1,16 +1,38 @@
 //! One request, phase by phase, the same for every downstream protocol.
+//!
+//! | phase | does | an error answers |
+//! |---|---|---|
+//! | read | host (H7) and path (D7), each brought into its one form | 400, 501 for CONNECT |
+//! | route | exact, wildcard, any host; path; default | 404 (C8) |
+//! | redirect | HTTP to HTTPS (T11) | - |
+//! | refuse | what configuration or a missing endpoint closes | 503 (C9, C12, C13) |
+//! | rewrite | target of the route, header fields (8.5) | 400 |
+//! | send | endpoint, connection, request, head of the answer | 502, 503, 504 |
+//! | answer | fields of the connection removed, HSTS (T13) | 502 |
+//!
+//! Limits and timeouts of the client's side are enforced where its bytes are read.
 
-use std::net::SocketAddr;
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response};
+use http::header::{CONTENT_LENGTH, LOCATION, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body::Body;
 
 use super::body::{ReplyBody, RequestBody};
 use super::context::ProxyContext;
 use super::error::Failure;
 use crate::config::PortProtocol;
-use crate::routing::Route;
-use crate::upstream::Tunnel;
+use crate::filter::headers::{self, Origin};
+use crate::filter::{redirect, target};
+use crate::routing::{
+    self, Action, Cluster, ClusterId, Redirect, RequestHost, Route, Snapshot, UpstreamProtocol,
+};
+use crate::upstream::{Answer, Attempts, Target, Tunnel};
+
+mod failure;
+mod host;
 
 /// What is known of the client's connection. One for each connection, shared by its requests.
 #[derive(Debug, Clone)]
@@ -74,10 +96,165 @@ impl Connection {
 
 /// Serves one request. Never fails: a [`Failure`] becomes its answer.
 pub async fn serve(
-    _context: &ProxyContext,
-    _connection: &Connection,
+    context: &ProxyContext,
+    connection: &Connection,
     request: Request<RequestBody>,
 ) -> Served {
-    drop(request);
-    Served { reply: Reply::Failed(Failure::NoRoute), outcome: Outcome::default() }
+    let mut outcome = Outcome::default();
+    let reply = answer(context, connection, request, &mut outcome).await;
+    Served { reply: reply.unwrap_or_else(Reply::Failed), outcome }
+}
+
+async fn answer(
+    context: &ProxyContext,
+    connection: &Connection,
+    mut request: Request<RequestBody>,
+    outcome: &mut Outcome,
+) -> Result<Reply, Failure> {
+    if request.method() == Method::CONNECT {
+        return Err(Failure::MethodNotServed);
+    }
+    let https = connection.protocol == PortProtocol::Https;
+    let named = host::named(&request)?;
+    let uri = std::mem::take(request.uri_mut());
+    let mut lower_case = String::new();
+    let host = request_host(named.as_ref(), &mut lower_case)?;
+    let path = request_path(request.method(), &uri)?;
+
+    let snapshot = context.snapshot();
+    let route = snapshot.route(host, &path).ok_or(Failure::NoRoute)?;
+    outcome.route = Some(route.clone());
+    if !https && let Some(redirect) = redirect::applies(route) {
+        return redirected(redirect, host, connection.local.ip(), &uri);
+    }
+    let (id, cluster) = destination(&snapshot, route)?;
+
+    *request.uri_mut() = target_of(route, &uri, &path)?;
+    let upgrade = prepare(&mut request, connection, named.as_ref(), cluster.protocol);
+
+    let target = Target { id, cluster, upgrade };
+    let mut attempts = Attempts::default();
+    let answered = context.upstreams.send(target, request, &mut attempts).await;
+    outcome.endpoint = attempts.endpoint;
+    outcome.attempts = attempts.count;
+    match answered? {
+        Answer::Response(response) => {
+            let mut response = response.map(ReplyBody::Upstream);
+            check_framing(response.headers())?;
+            headers::from_upstream(response.headers_mut(), false);
+            if https && let Some(hsts) = hsts(route) {
+                response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
+            }
+            Ok(Reply::Response(response))
+        }
+        Answer::Switch { mut head, tunnel } => {
+            headers::from_upstream(head.headers_mut(), true);
+            Ok(Reply::Switch { head, upstream: tunnel })
+        }
+    }
+}
+
+fn request_host<'a>(
+    named: Option<&'a HeaderValue>,
+    lower_case: &'a mut String,
+) -> Result<RequestHost<'a>, Failure> {
+    let Some(named) = named else { return Ok(RequestHost::Absent) };
+    let text = named.to_str().map_err(|_| Failure::BadRequest("malformed host"))?;
+    routing::host::normalise(text, lower_case).map_err(|_| Failure::BadRequest("malformed host"))
+}
+
+fn request_path<'a>(method: &Method, uri: &'a Uri) -> Result<Cow<'a, str>, Failure> {
+    match uri.path() {
+        "*" if method == Method::OPTIONS => Ok(Cow::Borrowed("")),
+        path => routing::path::normalise(path).map_err(|_| Failure::BadRequest("path not allowed")),
+    }
+}
+
+fn redirected(
+    redirect: Redirect,
+    host: RequestHost<'_>,
+    local: IpAddr,
+    uri: &Uri,
+) -> Result<Reply, Failure> {
+    let literal = |address: IpAddr| match address.to_canonical() {
+        IpAddr::V4(address) => Cow::Owned(address.to_string()),
+        IpAddr::V6(address) => Cow::Owned(format!("[{address}]")),
+    };
+    let host = match host {
+        RequestHost::Name(name) => Cow::Borrowed(name),
+        RequestHost::Ip(address) => literal(address),
+        RequestHost::Absent => literal(local),
+    };
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let location = redirect::location(redirect, &host, target)
+        .ok_or(Failure::BadRequest("target not fit for a redirect"))?;
+    let mut response = Response::new(ReplyBody::Empty);
+    *response.status_mut() =
+        StatusCode::from_u16(redirect.status).unwrap_or(StatusCode::PERMANENT_REDIRECT);
+    response.headers_mut().insert(LOCATION, location);
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    Ok(Reply::Response(response))
+}
+
+fn destination<'a>(
+    snapshot: &'a Snapshot,
+    route: &Route,
+) -> Result<(ClusterId, &'a Arc<Cluster>), Failure> {
+    match route.action {
+        Action::Refuse { reason, .. } => Err(Failure::Closed(reason)),
+        Action::Forward(id) => {
+            let cluster = snapshot.cluster(id);
+            Ok((id, cluster.ok_or(Failure::NoEndpoint("no such cluster"))?))
+        }
+    }
+}
+
+/// What the endpoint is asked for: the form of the path that was routed, or the rewritten one.
+fn target_of(route: &Route, uri: &Uri, path: &str) -> Result<Uri, Failure> {
+    let path = match &route.rewrite {
+        Some(rewrite) => rewrite.apply(path),
+        // `OPTIONS *`
+        None if path.is_empty() => Cow::Borrowed("*"),
+        None => Cow::Borrowed(path),
+    };
+    target::with_path(uri, &path).ok_or(Failure::BadRequest("rewritten path is not a path"))
+}
+
+/// True: the request asks for another protocol.
+fn prepare(
+    request: &mut Request<RequestBody>,
+    connection: &Connection,
+    host: Option<&HeaderValue>,
+    protocol: UpstreamProtocol,
+) -> bool {
+    let origin = Origin {
+        peer: &connection.peer_text,
+        port: &connection.port_text,
+        https: connection.protocol == PortProtocol::Https,
+        host,
+    };
+    let http2 = matches!(protocol, UpstreamProtocol::H2c | UpstreamProtocol::H2Tls { .. });
+    let upgrade = headers::to_upstream(request.headers_mut(), origin, http2);
+    let body = request.body();
+    let unframed = !body.is_end_stream() && body.size_hint().exact().is_none();
+    if unframed && !request.headers().contains_key(CONTENT_LENGTH) {
+        // hyper would send none with these methods.
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            let chunked = HeaderValue::from_static("chunked");
+            request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+        }
+    }
+    upgrade
+}
+
+/// An answer with two framings could be read in two ways (RFC 9112 6.3).
+fn check_framing(headers: &HeaderMap) -> Result<(), Failure> {
+    if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+        return Err(Failure::BadResponse("both Content-Length and Transfer-Encoding"));
+    }
+    Ok(())
+}
+
+fn hsts(route: &Route) -> Option<HeaderValue> {
+    HeaderValue::from_str(route.hsts.as_deref()?).ok()
 }

@@ -1,0 +1,188 @@
+use super::*;
+
+fn map(fields: &[(&str, &str)]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in fields {
+        map.append(
+            HeaderName::from_bytes(name.as_bytes()).expect("a name"),
+            HeaderValue::from_str(value).expect("a value"),
+        );
+    }
+    map
+}
+
+fn sent(fields: &[(&str, &str)], keep_te: bool) -> (HeaderMap, bool) {
+    let peer = HeaderValue::from_static("192.0.2.7");
+    let port = HeaderValue::from_static("443");
+    let host = HeaderValue::from_static("A.example:443");
+    let origin = Origin { peer: &peer, port: &port, https: true, host: Some(&host) };
+    let mut headers = map(fields);
+    let upgrade = to_upstream(&mut headers, origin, keep_te);
+    (headers, upgrade)
+}
+
+#[test]
+fn the_client_is_described_by_us() {
+    let (headers, upgrade) = sent(
+        &[
+            ("host", "A.example:443"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-for", "10.0.0.2, 10.0.0.3"),
+            ("x-forwarded-host", "evil.example"),
+            ("x-forwarded-proto", "gopher"),
+            ("x-real-ip", "10.9.9.9"),
+            ("x-original-forwarded-for", "forged"),
+            ("forwarded", "for=10.1.1.1"),
+            ("user-agent", "Test/1.0"),
+        ],
+        false,
+    );
+    assert!(!upgrade);
+    for (name, value) in [
+        ("host", "A.example:443"),
+        ("x-real-ip", "192.0.2.7"),
+        ("x-forwarded-for", "192.0.2.7"),
+        ("x-forwarded-host", "A.example:443"),
+        ("x-forwarded-port", "443"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-scheme", "https"),
+        ("x-scheme", "https"),
+        ("x-original-forwarded-for", "10.0.0.1, 10.0.0.2, 10.0.0.3"),
+        ("x-original-forwarded-host", "evil.example"),
+        ("user-agent", "Test/1.0"),
+    ] {
+        let values: Vec<_> = headers.get_all(name).iter().collect();
+        assert_eq!(values, [value], "{name}");
+    }
+    assert!(!headers.contains_key("forwarded"));
+}
+
+#[test]
+fn forged_originals_do_not_pass() {
+    let (headers, _) = sent(
+        &[("x-original-forwarded-for", "forged"), ("x-original-forwarded-host", "forged")],
+        false,
+    );
+    assert!(!headers.contains_key("x-original-forwarded-for"));
+    assert!(!headers.contains_key("x-original-forwarded-host"));
+}
+
+#[test]
+fn connection_fields_and_confusable_names_stop_here() {
+    let (headers, upgrade) = sent(
+        &[
+            ("connection", "close, X-Secret, host, content-length"),
+            ("connection", "x-other"),
+            ("x-secret", "1"),
+            ("x-other", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy", "http://evil"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authorization", "Basic eDp5"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("expect", "100-continue"),
+            ("x_forwarded_for", "10.0.0.1"),
+            ("ssl-client-verify", "SUCCESS"),
+            ("ssl-client-subject-dn", "CN=root"),
+            ("x.y", "1"),
+            ("content-length", "5"),
+            ("x-kept", "1"),
+        ],
+        false,
+    );
+    assert!(!upgrade, "Connection does not name upgrade");
+    let mut names: Vec<_> =
+        headers.keys().map(HeaderName::as_str).filter(|n| !n.starts_with("x-f")).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["content-length", "host", "x-kept", "x-real-ip", "x-request-id", "x-scheme"]
+    );
+}
+
+#[test]
+fn te_trailers_goes_to_http2_endpoints_only() {
+    assert_eq!(sent(&[("te", "gzip, trailers")], true).0["te"], "trailers");
+    assert!(!sent(&[("te", "gzip")], true).0.contains_key("te"));
+    assert!(!sent(&[("te", "trailers")], false).0.contains_key("te"));
+}
+
+#[test]
+fn an_upgrade_is_passed_on_whole() {
+    let (headers, upgrade) = sent(
+        &[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket"), ("keep-alive", "5")],
+        false,
+    );
+    assert!(upgrade);
+    assert_eq!(headers["connection"], "upgrade");
+    assert_eq!(headers["upgrade"], "WebSocket");
+    assert!(!headers.contains_key("keep-alive"));
+}
+
+#[test]
+fn an_upgrade_to_clear_http2_is_not_relayed() {
+    let (headers, upgrade) = sent(
+        &[
+            ("connection", "Upgrade, HTTP2-Settings"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMAAABkAAQAAP__"),
+        ],
+        false,
+    );
+    assert!(!upgrade);
+    for name in ["connection", "upgrade", "http2-settings"] {
+        assert!(!headers.contains_key(name), "{name}");
+    }
+}
+
+#[test]
+fn request_ids_are_kept_when_sane_and_made_otherwise() {
+    let kept = |fields: &[(&str, &str)]| {
+        let (headers, _) = sent(fields, false);
+        let ids: Vec<_> = headers.get_all("x-request-id").iter().cloned().collect();
+        assert_eq!(ids.len(), 1);
+        ids[0].to_str().expect("ASCII").to_owned()
+    };
+    assert_eq!(kept(&[("x-request-id", "abc-1_2.3:4")]), "abc-1_2.3:4");
+    let long = "a".repeat(REQUEST_ID + 1);
+    for bad in [
+        vec![],
+        vec![("x-request-id", "a b")],
+        vec![("x-request-id", "")],
+        vec![("x-request-id", long.as_str())],
+    ] {
+        let made = kept(&bad);
+        assert_eq!(made.len(), 32);
+        assert!(made.bytes().all(|b| b.is_ascii_hexdigit()));
+    }
+    assert_eq!(kept(&[("x-request-id", "a"), ("x-request-id", "b")]).len(), 32);
+}
+
+#[test]
+fn an_answer_loses_its_connection_fields() {
+    let mut headers = map(&[
+        ("connection", "close, x-hop"),
+        ("x-hop", "1"),
+        ("keep-alive", "timeout=5"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "h2c"),
+        ("trailer", "x-sum"),
+        ("content-type", "text/plain"),
+    ]);
+    from_upstream(&mut headers, false);
+    let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["content-type", "trailer"]);
+}
+
+#[test]
+fn a_101_keeps_its_upgrade() {
+    let mut headers =
+        map(&[("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", "x")]);
+    from_upstream(&mut headers, true);
+    assert_eq!(headers["connection"], "upgrade");
+    assert_eq!(headers["upgrade"], "websocket");
+    assert_eq!(headers["sec-websocket-accept"], "x");
+}
