@@ -1,3 +1,348 @@
-//! The kernel side: programs, maps and routes kept equal to the configuration.
+//! The kernel side: programs, maps, links and routes, kept equal to the configuration.
+//!
+//! In: the configuration, the CPUs of the workers, their listening sockets. Out: a [`Report`],
+//! counters, sampled events, and the board on which workers publish their load. Everything here
+//! happens on the control runtime, never per packet or per connection. What is attached stays in
+//! the kernel when the process ends; [`detach()`] takes it out.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::os::fd::AsFd;
+
+use aya::Ebpf;
+use ingress_common::worker::{Load, MAX_WORKERS, listener_slot};
+
+mod attach;
+mod counters;
+mod detach;
+mod error;
+mod events;
+mod load;
+mod log;
+mod maps;
+mod pins;
 pub mod plan;
+mod report;
+
+pub use attach::Steer;
+pub use counters::VipCounters;
+pub use detach::{Detached, detach};
+pub use error::DataplaneError;
+pub use events::{Event, Events};
+pub use load::built;
+pub use log::KernelLog;
+pub use pins::Pins;
+pub use report::{InterfaceReport, Report, VipReport};
+
+use crate::config::Config;
+use crate::net::listen::Family;
+use crate::net::load::LoadBoard;
+use crate::net::{address, interface};
+use maps::Maps;
+use plan::{Operation, Placement, Plan};
+
+/// The loaded and attached kernel side of this process.
+pub struct Dataplane {
+    ebpf: Ebpf,
+    maps: Maps,
+    pins: Pins,
+    plan: Plan,
+    report: Report,
+    workers: Vec<u32>,
+    loads: LoadBoard,
+    kernel_log: Option<KernelLog>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub pins: Pins,
+    /// Keep the debug logging of the kernel programs in; [`Dataplane::kernel_log`] reads it.
+    pub debug: bool,
+}
+
+// === impl Dataplane ===
+
+impl Dataplane {
+    /// Loads, fills the maps, attaches. `workers`: the CPU of each worker.
+    ///
+    /// Runs in the network namespace of the calling thread, on a tokio runtime. An interface that
+    /// can't be attached is no error: it is in the report.
+    pub async fn start(
+        config: &Config,
+        workers: &[u32],
+        options: Options,
+    ) -> Result<Self, DataplaneError> {
+        let Options { pins, debug } = options;
+        let load::Loaded { mut ebpf, reused } = load::load(&pins, debug)?;
+        let mut maps = Maps::take(&mut ebpf)?;
+        let kernel_log = if debug { Some(KernelLog::new(&mut ebpf)?) } else { None };
+
+        let mut current = maps.read(cpus()?)?;
+        current.routes = local_routes().await?;
+        let stride = size_of::<Load>();
+        let loads = LoadBoard::kernel(maps.loads()?, workers.len(), stride).map_err(|error| {
+            DataplaneError::io("map the array in which workers publish their load", error)
+        })?;
+        // Written first, so that every step after it belongs to this process.
+        current.settings.generation += 1;
+        if current.settings.seed == 0 {
+            current.settings.seed = seed()?;
+        }
+        maps.apply(&Operation::Settings(current.settings))?;
+
+        let mut dataplane = Self {
+            ebpf,
+            maps,
+            pins,
+            plan: current,
+            report: Report { maps_reused: reused, ..Report::default() },
+            workers: workers.to_vec(),
+            loads,
+            kernel_log,
+        };
+        let next = dataplane.plan_for(config)?;
+        // Before any route: a VIP must not reach another socket of the host.
+        dataplane.step_to(next, Steps::Maps).await?;
+        attach::dispatch(&mut dataplane.ebpf, &dataplane.pins)?;
+        dataplane.attach_interfaces(config).await?;
+        let next = dataplane.plan_for(config)?;
+        dataplane.step_to(next, Steps::All).await?;
+        dataplane.remove_other_versions();
+        Ok(dataplane)
+    }
+
+    /// Makes the kernel side follow a changed configuration. On an error before the first step
+    /// nothing has changed.
+    pub async fn apply(&mut self, config: &Config) -> Result<(), DataplaneError> {
+        let next = self.plan_for(config)?;
+        self.step_to(next, Steps::All).await?;
+        self.attach_interfaces(config).await
+    }
+
+    /// Sends new connections of a family to this listener when they are for the worker; it takes
+    /// the place of the worker's last one. The descriptor is not kept.
+    pub fn set_listener(
+        &mut self,
+        worker: usize,
+        family: Family,
+        listener: impl AsFd,
+    ) -> Result<(), DataplaneError> {
+        let slot = self.slot(worker, family)?;
+        let listener = std::os::fd::AsRawFd::as_raw_fd(&listener.as_fd());
+        self.maps.listeners.set(slot, &listener, 0).map_err(|error| {
+            DataplaneError::kernel(
+                format!("hand the {family:?} listener of worker {worker} to dispatch"),
+                &error,
+            )
+        })
+    }
+
+    /// Takes a worker's listener out; nothing happens when it is gone already (a closed socket
+    /// leaves the map by itself).
+    pub fn remove_listener(&mut self, worker: usize, family: Family) -> Result<(), DataplaneError> {
+        let slot = self.slot(worker, family)?;
+        let removed = self.maps.listeners.clear_index(&slot);
+        // A socket map says EINVAL for an empty place.
+        let removed = maps::tolerate(maps::tolerate(removed, libc::EINVAL), libc::ENOENT);
+        removed.map_err(|error| {
+            DataplaneError::kernel(
+                format!("take the {family:?} listener of worker {worker} from dispatch"),
+                &error,
+            )
+        })
+    }
+
+    /// The board on which each worker publishes its connections.
+    pub fn loads(&self) -> LoadBoard {
+        self.loads.clone()
+    }
+
+    /// Packets of every VIP by verdict.
+    pub fn counters(&self) -> Result<Vec<VipCounters>, DataplaneError> {
+        counters::read(&self.maps.counters, &self.plan.names)
+    }
+
+    /// The sampled events; `None` when they were taken before.
+    pub fn events(&mut self) -> Result<Option<Events>, DataplaneError> {
+        let Some(ring) = self.maps.events.take() else { return Ok(None) };
+        let events = Events::new(ring)
+            .map_err(|error| DataplaneError::io("wait for events of the kernel programs", error))?;
+        Ok(Some(events))
+    }
+
+    /// The log of the kernel programs, when it was asked for.
+    pub fn kernel_log(&mut self) -> Option<KernelLog> {
+        self.kernel_log.take()
+    }
+
+    pub fn report(&self) -> Report {
+        Report { vips: VipReport::all(&self.plan), ..self.report.clone() }
+    }
+
+    /// VIP names by counter index, as events carry it.
+    pub fn vip_names(&self) -> &BTreeMap<u32, String> {
+        &self.plan.names
+    }
+
+    fn plan_for(&self, config: &Config) -> Result<Plan, DataplaneError> {
+        let placement = Placement { workers: &self.workers, cpus: cpus()? };
+        Ok(self.plan.next(&config.vips, &config.steering, placement)?)
+    }
+
+    /// Does the steps to `next`. When one fails, the plan is what was reached.
+    async fn step_to(&mut self, next: Plan, which: Steps) -> Result<(), DataplaneError> {
+        let names = next.names.clone();
+        for step in self.plan.steps(&next) {
+            let done = self.step(&step, which).await;
+            if let Err(error) = done {
+                let routes = std::mem::take(&mut self.plan.routes);
+                self.plan = Plan { routes, names, ..self.maps.read(cpus()?)? };
+                return Err(error);
+            }
+        }
+        let routes = match which {
+            Steps::All => next.routes.clone(),
+            Steps::Maps => self.plan.routes.clone(),
+        };
+        self.plan = Plan { routes, ..next };
+        Ok(())
+    }
+
+    async fn step(&mut self, step: &Operation, which: Steps) -> Result<(), DataplaneError> {
+        tracing::debug!(target: "genkan::dataplane", ?step, "kernel step");
+        match *step {
+            Operation::AddRoute { address } if which == Steps::All => {
+                address::add_local(address).await.map_err(|error| {
+                    DataplaneError::netlink(format!("make {address} a local address"), error)
+                })?;
+                self.plan.routes.insert(address);
+                Ok(())
+            }
+            Operation::RemoveRoute { address } if which == Steps::All => {
+                address::remove_local(address).await.map_err(|error| {
+                    DataplaneError::netlink(format!("remove the local route of {address}"), error)
+                })?;
+                self.plan.routes.remove(&address);
+                Ok(())
+            }
+            _ => self.maps.apply(step),
+        }
+    }
+
+    /// Attaches to every configured device that is there, and leaves those no longer configured.
+    async fn attach_interfaces(&mut self, config: &Config) -> Result<(), DataplaneError> {
+        let wanted: BTreeSet<&str> =
+            config.vips.iter().flat_map(|vip| &vip.interfaces).map(String::as_str).collect();
+        let before = std::mem::take(&mut self.report.interfaces);
+        let mut reports = Vec::new();
+        for name in wanted {
+            let found = interface::find(name).await.map_err(|error| {
+                DataplaneError::netlink(format!("ask for the interface {name}"), error)
+            })?;
+            let known = before.iter().find(|report| report.name == name);
+            let report = match found {
+                Some(facts) => self.attach_interface(&facts, known)?,
+                None => InterfaceReport {
+                    name: name.to_owned(),
+                    index: 0,
+                    mtu: 0,
+                    driver: None,
+                    steer: Steer::Not { reason: "there is no such interface".to_owned() },
+                },
+            };
+            if known.is_none_or(|known| known.steer != report.steer) {
+                tracing::info!(
+                    target: "genkan::dataplane",
+                    interface = name,
+                    steer = %report.steer,
+                    "XDP"
+                );
+            }
+            reports.push(report);
+        }
+        for (index, _) in self.pins.steers() {
+            if !reports.iter().any(|report| report.index == index) {
+                attach::release(&self.pins, index)?;
+            }
+        }
+        self.report.interfaces = reports;
+        Ok(())
+    }
+
+    fn attach_interface(
+        &mut self,
+        facts: &interface::Interface,
+        known: Option<&InterfaceReport>,
+    ) -> Result<InterfaceReport, DataplaneError> {
+        let attached = known.filter(|known| {
+            known.index == facts.index && known.steer.is_attached() && facts.xdp.is_some()
+        });
+        let steer = match attached {
+            Some(known) => known.steer.clone(),
+            None => attach::steer(&mut self.ebpf, &self.pins, facts)?,
+        };
+        Ok(InterfaceReport {
+            name: facts.name.clone(),
+            index: facts.index,
+            mtu: facts.mtu,
+            driver: facts.driver.clone(),
+            steer,
+        })
+    }
+
+    fn remove_other_versions(&self) {
+        match self.pins.remove_other_versions() {
+            Ok(removed) => {
+                for path in removed {
+                    tracing::info!(target: "genkan::dataplane", "removed {}", path.display());
+                }
+            }
+            // They cost memory, nothing else.
+            Err(error) => {
+                tracing::warn!(target: "genkan::dataplane", %error, "old pins are left behind");
+            }
+        }
+    }
+
+    fn slot(&self, worker: usize, family: Family) -> Result<u32, DataplaneError> {
+        let worker = u32::try_from(worker).ok().filter(|&worker| worker < MAX_WORKERS);
+        let worker = worker.ok_or_else(|| DataplaneError::Kernel {
+            attempt: "give a worker a place in the socket map".to_owned(),
+            reason: format!("there are {MAX_WORKERS} places"),
+        })?;
+        let family = match family {
+            Family::V4 => ingress_common::Family::V4,
+            Family::V6 => ingress_common::Family::V6,
+        };
+        Ok(listener_slot(family, worker))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Steps {
+    All,
+    /// All but routes.
+    Maps,
+}
+
+async fn local_routes() -> Result<BTreeSet<std::net::IpAddr>, DataplaneError> {
+    address::local()
+        .await
+        .map_err(|error| DataplaneError::netlink("list the routes of the VIPs", error))
+}
+
+/// CPUs that the machine may ever have.
+fn cpus() -> Result<u32, DataplaneError> {
+    let count = aya::util::nr_cpus()
+        .map_err(|(path, error)| DataplaneError::io(format!("read {path}"), error))?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// A secret that no client can guess.
+fn seed() -> Result<u64, DataplaneError> {
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut bytes))
+        .map_err(|error| DataplaneError::io("read a random seed", error))?;
+    Ok(u64::from_ne_bytes(bytes) | 1)
+}

@@ -4,15 +4,25 @@
 //! Nothing here decides anything.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Memory shared with the kernel: the values of an array map created with `BPF_F_MMAPABLE`.
 #[derive(Debug)]
 pub struct SharedMemory {
     start: NonNull<u8>,
     length: usize,
+}
+
+/// Waits for a descriptor to become readable, on the runtime of the caller.
+pub fn readable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an owned descriptor stays open and the same as long as the value that is registered.
+    let registered = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+    registered.map_err(|error| error.into_parts().1)
 }
 
 /// Name of the driver of a network device.

@@ -1,0 +1,111 @@
+//! The embedded kernel programs, loaded into the kernel over new or pinned maps.
+//!
+//! Maps that an earlier process pinned are taken over when they have exactly the shape that these
+//! programs want, all of them or none. Loading attaches nothing.
+
+use aya::maps::{MapInfo, MapType};
+use aya::{Ebpf, EbpfLoader};
+use aya_obj::Object;
+use ingress_common::map;
+
+use super::{DataplaneError, Pins};
+
+/// Empty until build.rs embeds the kernel programs.
+static OBJECT: &[u8] = &[];
+
+/// Loaded programs.
+pub(super) struct Loaded {
+    pub(super) ebpf: Ebpf,
+    /// Whether the maps are those of an earlier process.
+    pub(super) reused: bool,
+}
+
+/// Whether this build embeds the kernel programs.
+pub fn built() -> bool {
+    !OBJECT.is_empty()
+}
+
+/// Loads both programs. `debug` keeps their log statements in.
+pub(super) fn load(pins: &Pins, debug: bool) -> Result<Loaded, DataplaneError> {
+    if !built() {
+        return Err(DataplaneError::NotBuilt);
+    }
+    pins.prepare()?;
+    let reused = match reusable(pins)? {
+        Reuse::Nothing => false,
+        Reuse::All => true,
+        Reuse::Refused(why) => {
+            tracing::warn!(
+                target: "genkan::dataplane",
+                "the pinned maps are replaced: {why}; counters and budgets start at zero"
+            );
+            pins.remove_maps().map_err(|error| DataplaneError::io("unpin the old maps", error))?;
+            pins.prepare()?;
+            false
+        }
+    };
+
+    let paths: Vec<_> = map::PINNED.iter().map(|&name| (name, pins.map(name))).collect();
+    let debug = u8::from(debug);
+    let mut loader = EbpfLoader::new();
+    loader.override_global(map::DEBUG_LOG, &debug, true);
+    for (name, path) in &paths {
+        loader.map_pin_path(name, path.as_path());
+    }
+    let mut ebpf = loader.load(OBJECT).map_err(|error| {
+        DataplaneError::kernel("create the maps of the kernel programs", &error)
+    })?;
+    super::attach::load_programs(&mut ebpf)?;
+    Ok(Loaded { ebpf, reused })
+}
+
+enum Reuse {
+    Nothing,
+    All,
+    Refused(String),
+}
+
+/// Compares each pinned map with the object's definition.
+fn reusable(pins: &Pins) -> Result<Reuse, DataplaneError> {
+    let object = Object::parse(OBJECT)
+        .map_err(|error| DataplaneError::kernel("read the embedded kernel programs", &error))?;
+    let mut pinned = 0;
+    for &name in map::PINNED {
+        let path = pins.map(name);
+        if !path.exists() {
+            continue;
+        }
+        pinned += 1;
+        let Some(wanted) = object.maps.get(name) else {
+            return Ok(Reuse::Refused(format!("{name} is not a map of these programs")));
+        };
+        let found = MapInfo::from_pin(&path).map_err(|error| {
+            DataplaneError::kernel(format!("open the pinned map {}", path.display()), &error)
+        })?;
+        if let Some(difference) = difference(wanted, &found) {
+            return Ok(Reuse::Refused(format!("{name} has {difference}")));
+        }
+    }
+    Ok(match pinned {
+        0 => Reuse::Nothing,
+        count if count == map::PINNED.len() => Reuse::All,
+        count => Reuse::Refused(format!("only {count} of {} maps are pinned", map::PINNED.len())),
+    })
+}
+
+fn difference(wanted: &aya_obj::Map, found: &MapInfo) -> Option<String> {
+    let kind = found.map_type().ok();
+    if kind.map(|kind| kind as u32) != Some(wanted.map_type()) {
+        return Some(format!("type {kind:?}"));
+    }
+    // aya sets the value size of a CPUMAP by what the kernel can.
+    let sized = kind != Some(MapType::CpuMap);
+    let facts = [
+        ("key size", wanted.key_size(), found.key_size(), true),
+        ("value size", wanted.value_size(), found.value_size(), sized),
+        ("capacity", wanted.max_entries(), found.max_entries(), true),
+        ("flags", wanted.map_flags(), found.map_flags(), true),
+    ];
+    let other = facts.into_iter().find(|(_, wanted, found, compared)| *compared && wanted != found);
+    other.map(|(what, wanted, found, _)| format!("{what} {found} instead of {wanted}"))
+}
