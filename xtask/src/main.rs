@@ -1,2 +1,48 @@
-//! Developer commands.
-fn main() {}
+//! Genkan's developer commands; `cargo xtask help` lists them.
+//!
+//! Each command is one file that reads like its help text. They start other programs (cargo, apt,
+//! clippy, the test binaries) and never link the product, so that `cargo xtask` itself builds in
+//! seconds on a machine that has nothing but rustup and a C linker.
+
+mod lint;
+mod program;
+mod progress;
+mod setup;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Genkan's developer commands", disable_version_flag = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Find out what this machine lacks, say why it is needed, and install it
+    Setup(setup::Arguments),
+    /// Format, clippy for host and kernel code, layers, file lengths, unsafe, licences
+    Lint(lint::Arguments),
+    /// Set up, lint, and run every test; ends with the line `N passed, N failed, N skipped`
+    Test(test::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Setup(arguments) => setup::run(&arguments),
+        Command::Lint(arguments) => lint::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
