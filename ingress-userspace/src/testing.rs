@@ -9,6 +9,7 @@ pub mod ca;
 pub mod deadline;
 pub mod lab;
 pub mod require;
+pub mod story;
 pub mod traffic;
 
 pub use require::{require_root, require_tool};

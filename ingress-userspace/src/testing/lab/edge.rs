@@ -52,6 +52,11 @@ impl EdgeLab {
         Self::EDGE
     }
 
+    /// The router's addresses towards the edge: IPv4, IPv6.
+    pub fn router_addresses(&self) -> [IpAddr; 2] {
+        Self::ROUTER_TO_EDGE
+    }
+
     /// Addresses of a pod: IPv4, IPv6.
     pub fn pod_addresses(&self, pod: usize) -> [IpAddr; 2] {
         let [address, _] = pod_link(pod);

@@ -1,0 +1,73 @@
+//! The `genkan` processes of a story: started, watched, signalled and replaced at the edge.
+
+use std::process::Output;
+
+use super::{DEADLINE, ExitStatus, ExitStatusExt, Process, Signal, Story};
+
+/// What `genkan run` logs once it serves.
+const READY: &str = "ready";
+
+// === impl Story ===
+
+impl Story {
+    /// Starts `genkan run` and waits until it serves.
+    pub fn start(&mut self) -> &mut Self {
+        let process = self.spawn();
+        process.wait_for_line(READY, DEADLINE);
+        self.process = Some(process);
+        self
+    }
+
+    /// Starts a second `genkan run` beside the first, waits until it serves, and gives the first.
+    pub fn start_successor(&mut self) -> Process {
+        let old = self.process.take().expect("the story runs a process");
+        self.start();
+        old
+    }
+
+    /// `genkan run` without waiting for anything.
+    pub fn spawn(&self) -> Process {
+        let config = self.config_file();
+        let mut arguments = vec!["run", "--config", config.to_str().unwrap()];
+        arguments.extend(["--manifests", self.manifests.directory().to_str().unwrap()]);
+        arguments.extend(self.arguments.iter().map(String::as_str));
+        self.edge().spawn(self.program.to_str().unwrap(), &arguments)
+    }
+
+    /// The running process. Panics when there is none.
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the story runs a process")
+    }
+
+    /// What the running process has printed.
+    pub fn log(&self) -> String {
+        self.process.as_ref().expect("the story runs a process").output()
+    }
+
+    /// Waits for a line of the running process's output.
+    pub fn wait_for_log(&self, text: &str) -> String {
+        let process = self.process.as_ref().expect("the story runs a process");
+        process.wait_for_line(text, DEADLINE)
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("the story runs a process");
+        process.signal(Signal::SIGKILL);
+        let status = process.wait(DEADLINE);
+        assert_eq!(status.signal(), Some(Signal::SIGKILL as i32), "{}", process.output());
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let mut process = self.process.take().expect("the story runs a process");
+        process.signal(Signal::SIGTERM);
+        process.wait(DEADLINE)
+    }
+
+    /// Runs another command of the program at the edge, to its end.
+    pub fn genkan(&self, arguments: &[&str]) -> Output {
+        let mut command = self.edge().command(self.program.to_str().unwrap());
+        command.args(arguments).output().unwrap()
+    }
+}
