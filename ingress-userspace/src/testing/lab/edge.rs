@@ -63,6 +63,13 @@ impl EdgeLab {
         address
     }
 
+    /// The addresses of a pod that the example manifests name: IPv4, IPv6.
+    pub fn example_addresses(pod: usize) -> [IpAddr; 2] {
+        let number = 0x11 + u16::try_from(pod).expect("a lab has at most 256 pods");
+        let last = 11 + u8::try_from(pod).expect("a lab has at most 240 pods");
+        pair([10, 42, 0, last], [0x2001, 0xdb8, 0x42, 0, 0, 0, 0, number])
+    }
+
     /// One more source at the client, routed back to it.
     pub fn client_source(&self, address: IpAddr) {
         self.client.address("eth0", &super::host_prefix(address));
@@ -121,6 +128,10 @@ fn build_pod(lab: &mut Lab, edge: &Host, pod: usize) -> Host {
     assign(&host, "eth0", address);
     for gateway in gateway {
         host.route("default", gateway);
+    }
+    for (example, address) in EdgeLab::example_addresses(pod).into_iter().zip(address) {
+        host.address("eth0", &super::host_prefix(example));
+        edge.route_to(example, address);
     }
     host
 }

@@ -76,18 +76,18 @@ impl Story {
 
     /// Takes the XDP program off the uplink behind the program's back.
     pub fn detach_xdp(&self) {
-        let links = self.pins().into_iter().filter(|pin| pin.contains(EdgeLab::UPLINK));
-        for link in links {
+        for link in self.pins().into_iter().filter(|pin| pin.starts_with("links/steer-")) {
             let path = format!("{PINS}/{link}");
             self.edge().output("bpftool", &["link", "detach", "pinned", &path]);
         }
         assert_eq!(self.xdp(EdgeLab::UPLINK), None);
     }
 
-    /// Everything pinned at the edge, relative to [`PINS`].
+    /// Everything pinned at the edge, and the directories of pins, relative to [`PINS`]; sorted.
     pub fn pins(&self) -> Vec<String> {
         let mut found = Vec::new();
         self.edge().run(|| list(Path::new(PINS), &mut found));
+        found.sort();
         found
     }
 }
@@ -126,17 +126,17 @@ impl fmt::Debug for Counted {
 }
 
 fn pinned(name: &str) -> MapData {
-    MapData::from_pin(Path::new(PINS).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    let path = Path::new(PINS).join(format!("maps-{}", ingress_common::ABI)).join(name);
+    MapData::from_pin(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn list(directory: &Path, found: &mut Vec<String>) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if path.is_dir() {
-            list(&path, found);
-        } else {
-            let name = path.strip_prefix(PINS).unwrap_or(&path);
-            found.push(name.to_string_lossy().into_owned());
-        }
+fn list(path: &Path, found: &mut Vec<String>) {
+    if !path.exists() {
+        return;
+    }
+    let name = path.strip_prefix(PINS).expect("it was found below the pins");
+    found.push(name.to_string_lossy().into_owned());
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        list(&entry.path(), found);
     }
 }
