@@ -2,14 +2,25 @@
 //!
 //! Pure: values in, values out; no I/O, no clock, no async. [`compile`] turns model changes into
 //! the next snapshot and costs what the change touches; [`snapshot`] is what a request is matched
-//! against.
+//! against, after [`host`] and [`path`] brought it into the one form that rules know.
 
 pub mod cluster;
+pub mod compile;
+#[cfg(any(test, feature = "testing"))]
+pub mod fixture;
 pub mod host;
+mod matcher;
 pub mod path;
+pub mod pattern;
+pub mod rewrite;
 pub mod route;
+pub mod settings;
 pub mod snapshot;
+mod trie;
 
 pub use cluster::{Balance, Cluster, ClusterId, ClusterState, UpstreamEndpoint, UpstreamProtocol};
-pub use route::{Action, Redirect, Rewrite, Route};
+pub use compile::{Compiled, Compiler};
+pub use rewrite::Rewrite;
+pub use route::{Action, Redirect, Route};
+pub use settings::Settings;
 pub use snapshot::{CertificateChoice, HostRoutes, RequestHost, Snapshot};

@@ -1,4 +1,7 @@
 //! The immutable answer to "where does this request go" and "which certificate".
+//!
+//! Structurally shared: cloning copies a few pointers, and two versions differ only in what an
+//! edit touched. Nothing here allocates, locks or changes; the compiler makes the next version.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,30 +9,50 @@ use std::sync::Arc;
 use rustls::sign::CertifiedKey;
 
 use super::cluster::{Cluster, ClusterId};
+use super::matcher::Matcher;
 use super::route::Route;
-use hashbrown::HashMap;
+use super::trie::Trie;
 
-/// One version of everything that the workers need. Cloning copies a few pointers.
+/// One version of everything that the workers need.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     pub version: u64,
-    pub(super) exact: HashMap<Arc<str>, Arc<HostRoutes>>,
-    /// Keyed by what follows `*.`.
-    pub(super) wildcard: HashMap<Arc<str>, Arc<HostRoutes>>,
+    pub(super) hosts: ByName<Arc<HostRoutes>>,
+    /// Rules without host.
     pub(super) any: Option<Arc<HostRoutes>>,
     /// C6: the catch-all of the listener.
     pub(super) fallback: Option<Arc<Route>>,
-    pub(super) clusters: Vec<Option<Arc<Cluster>>>,
-    pub(super) certificates: HashMap<Arc<str>, Arc<CertifiedKey>>,
+    pub(super) clusters: Trie<ClusterId, Arc<Cluster>>,
+    pub(super) certificates: ByName<HostCertificate>,
+    /// Shown to names that nobody knows, before the listener's own: the certificate of a `tls`
+    /// entry without hosts, of an Ingress that serves the empty host (T2).
+    pub(super) unknown_certificate: Option<Arc<CertifiedKey>>,
+    /// The listener's own: named in the configuration, else self-signed.
     pub(super) default_certificate: Option<Arc<CertifiedKey>>,
+}
+
+/// Values of precise names and of one-label wildcards.
+#[derive(Debug, Clone)]
+pub(super) struct ByName<V> {
+    pub(super) exact: Trie<Arc<str>, V>,
+    /// Keyed by what follows `*.`.
+    pub(super) wildcard: Trie<Arc<str>, V>,
 }
 
 /// The routes of one host pattern.
 #[derive(Debug, Clone, Default)]
 pub struct HostRoutes {
-    pub(super) routes: Vec<Arc<Route>>,
+    pub(super) matcher: Matcher,
     /// Default of the host (C5).
     pub(super) default: Option<Arc<Route>>,
+}
+
+/// What a name that a `tls` entry knows is shown.
+#[derive(Debug, Clone)]
+pub(super) enum HostCertificate {
+    Own(Arc<CertifiedKey>),
+    /// It has no usable one of its own (T2, T8, T9).
+    Default,
 }
 
 /// The host of a request after H6-H8 and H10: lower case, no port, no trailing dot.
@@ -44,9 +67,10 @@ pub enum RequestHost<'a> {
 /// T4, T5: what to show for a server name.
 #[derive(Debug, Clone)]
 pub enum CertificateChoice {
-    /// Certificate of a host that is named in a `tls` entry.
+    /// For a name that a `tls` entry knows: its own certificate, or the default one when its own
+    /// is missing or does not cover it.
     Host(Arc<CertifiedKey>),
-    /// The default certificate, because the name is unknown or has none of its own.
+    /// For an unknown or absent name; refused under strict SNI.
     Default(Arc<CertifiedKey>),
     /// There is no certificate at all: end the handshake with `unrecognized_name`.
     Nothing,
@@ -57,32 +81,62 @@ pub enum CertificateChoice {
 impl Snapshot {
     /// The route that wins for a host and a normalised path (`/...`; `*` of `OPTIONS *` is the
     /// empty path), or `None` when nothing matches and there is no default: 404 (C8).
+    ///
+    /// The host is chosen before any path is looked at (H4): a host that has rules never falls
+    /// through to a wildcard or to the rules without host, only to the default.
     pub fn route(&self, host: RequestHost<'_>, path: &str) -> Option<&Arc<Route>> {
         let routes = match host {
-            RequestHost::Name(name) => self.exact.get(name).or_else(|| {
-                let (_, parent) = name.split_once('.')?;
-                self.wildcard.get(parent)
-            }),
+            RequestHost::Name(name) => self.hosts.find(name),
             RequestHost::Ip(_) | RequestHost::Absent => None,
         };
-        match routes.or(self.any.as_ref()) {
-            Some(routes) => routes.find(path).or(self.fallback.as_ref()),
-            None => self.fallback.as_ref(),
-        }
+        let routes = routes.or(self.any.as_ref());
+        routes.and_then(|routes| routes.find(path)).or(self.fallback.as_ref())
     }
 
     pub fn cluster(&self, id: ClusterId) -> Option<&Arc<Cluster>> {
-        self.clusters.get(id.0 as usize)?.as_ref()
+        self.clusters.get(&id)
     }
 
     /// `sni` is lower case without trailing dot; `None` = no usable server name (T4).
     pub fn certificate(&self, sni: Option<&str>) -> CertificateChoice {
-        let own = sni.and_then(|name| self.certificates.get(name));
-        match (own, &self.default_certificate) {
-            (Some(own), _) => CertificateChoice::Host(own.clone()),
-            (None, Some(default)) => CertificateChoice::Default(default.clone()),
-            (None, None) => CertificateChoice::Nothing,
-        }
+        let known = sni.and_then(|name| self.certificates.find(name));
+        let default = &self.default_certificate;
+        let shown = match known {
+            Some(HostCertificate::Own(own)) => Some(CertificateChoice::Host(own.clone())),
+            Some(HostCertificate::Default) => default.clone().map(CertificateChoice::Host),
+            None => {
+                let unknown = self.unknown_certificate.as_ref().or(default.as_ref());
+                unknown.cloned().map(CertificateChoice::Default)
+            }
+        };
+        shown.unwrap_or(CertificateChoice::Nothing)
+    }
+
+    /// Precise and wildcard hosts that have routes.
+    pub fn host_count(&self) -> usize {
+        self.hosts.exact.len() + self.hosts.wildcard.len()
+    }
+
+    pub fn cluster_count(&self) -> usize {
+        self.clusters.len()
+    }
+}
+
+// === impl ByName ===
+
+impl<V: Clone> ByName<V> {
+    /// Precise before wildcard; a wildcard stands for exactly one label (H3, H5, T4).
+    fn find(&self, name: &str) -> Option<&V> {
+        self.exact.get(name).or_else(|| {
+            let (_, parent) = name.split_once('.')?;
+            self.wildcard.get(parent)
+        })
+    }
+}
+
+impl<V> Default for ByName<V> {
+    fn default() -> Self {
+        Self { exact: Trie::default(), wildcard: Trie::default() }
     }
 }
 
@@ -90,6 +144,6 @@ impl Snapshot {
 
 impl HostRoutes {
     fn find(&self, path: &str) -> Option<&Arc<Route>> {
-        self.routes.iter().find(|r| path.starts_with(&*r.path)).or(self.default.as_ref())
+        self.matcher.find(path).or(self.default.as_ref())
     }
 }

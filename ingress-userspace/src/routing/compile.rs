@@ -1,0 +1,486 @@
+//! From model changes to the next [`Snapshot`], at the cost of what the change touches.
+//!
+//! In: a [`Change`] and the time. Out: [`Compiled`]. The [`Compiler`] keeps the objects and who
+//! depends on whom (host and Ingresses, Service and clusters, Secret and hosts, class and
+//! Ingresses), marks what a change touches, and compiles only that anew. The same objects give the
+//! same snapshot in whatever order they came; only cluster numbers depend on history.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::model::{
+    Change, HostPattern, Ingress, Kind, Object, ObjectRef, Origin, Problem, Reason,
+};
+
+use super::cluster::ClusterId;
+use super::settings::Settings;
+use super::snapshot::{HostCertificate, Snapshot};
+
+mod backends;
+mod classes;
+mod clusters;
+mod endpoints;
+mod host;
+mod ledger;
+mod record;
+mod secrets;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use classes::Classes;
+use clusters::Clusters;
+use host::{CompiledHost, Context};
+use ledger::{Ledger, Source};
+use record::{Order, Record};
+use secrets::{SecretKey, Secrets};
+
+/// All objects of one agent and the snapshot that they make.
+#[derive(Debug)]
+pub struct Compiler {
+    settings: Settings,
+    now: i64,
+    ingresses: HashMap<ObjectRef, Known>,
+    hosts: HashMap<HostPattern, HostState>,
+    /// Served Ingresses with a default backend and no rules (C6).
+    catch_alls: BTreeMap<Order, Arc<Record>>,
+    classes: Classes,
+    clusters: Clusters,
+    secrets: Secrets,
+    ledger: Ledger,
+    dirty: Dirty,
+    snapshot: Snapshot,
+}
+
+/// What one change made.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    pub snapshot: Snapshot,
+    /// Problems that were not there before. [`Compiler::problems`] lists all.
+    pub problems: Vec<Problem>,
+    /// Problems that are gone.
+    pub resolved: Vec<Problem>,
+    /// The hosts that were compiled anew.
+    pub touched: Vec<HostPattern>,
+}
+
+#[derive(Debug)]
+struct Known {
+    record: Arc<Record>,
+    served: bool,
+}
+
+/// One host pattern that some served Ingress names.
+#[derive(Debug, Default)]
+struct HostState {
+    /// In C1 order.
+    members: BTreeSet<Order>,
+    /// Secrets that the last compilation looked at.
+    secrets: Vec<SecretKey>,
+}
+
+/// What has to be compiled anew.
+#[derive(Debug, Default)]
+struct Dirty {
+    hosts: BTreeSet<HostPattern>,
+    clusters: BTreeSet<ClusterId>,
+    /// Clusters that lost a user.
+    released: BTreeSet<ClusterId>,
+    /// Ingresses whose backends are to be judged.
+    backends: BTreeSet<ObjectRef>,
+    catch_all: bool,
+    default_certificate: bool,
+}
+
+// === impl Compiler ===
+
+impl Compiler {
+    /// The first snapshot holds the default certificate and no route.
+    pub fn new(settings: Settings) -> Self {
+        let mut compiler = Self {
+            settings,
+            now: 0,
+            ingresses: HashMap::new(),
+            hosts: HashMap::new(),
+            catch_alls: BTreeMap::new(),
+            classes: Classes::default(),
+            clusters: Clusters::default(),
+            secrets: Secrets::default(),
+            ledger: Ledger::default(),
+            dirty: Dirty::default(),
+            snapshot: Snapshot::default(),
+        };
+        compiler.compile_default_certificate();
+        compiler
+    }
+
+    /// Applies `change` as a whole: no snapshot shows a part of it. `now` is in seconds since the
+    /// epoch and never goes back.
+    ///
+    /// A removed IngressClass stays in force until [`Self::full_list`]. A Secret that became
+    /// unreadable must come neither as an upsert nor as a removal; its last good certificate
+    /// stays (T9).
+    pub fn apply(&mut self, change: Change, now: i64) -> Compiled {
+        self.pass_time(now);
+        for object in change.removals {
+            self.remove(&object);
+        }
+        for object in change.upserts {
+            self.upsert(object);
+        }
+        self.finish()
+    }
+
+    /// The source has listed all that exists: classes that are still missing are gone (K8).
+    pub fn full_list(&mut self, now: i64) -> Compiled {
+        self.pass_time(now);
+        for ingress in self.classes.forget_vanished() {
+            self.judge_class(&ingress);
+        }
+        self.finish()
+    }
+
+    /// To be called at [`Self::next_deadline`]: certificates of deleted Secrets go, those that
+    /// expire are reported.
+    pub fn advance(&mut self, now: i64) -> Compiled {
+        self.pass_time(now);
+        self.finish()
+    }
+
+    /// When time alone changes something, in seconds since the epoch.
+    pub fn next_deadline(&self) -> Option<i64> {
+        self.secrets.next_moment()
+    }
+
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// All current problems, sorted.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.ledger.all()
+    }
+
+    fn upsert(&mut self, object: Object) {
+        match object {
+            Object::Ingress(ingress) => self.upsert_ingress(ingress),
+            Object::IngressClass(class) => {
+                for ingress in self.classes.upsert(class) {
+                    self.judge_class(&ingress);
+                }
+            }
+            Object::Service(service) => {
+                self.dirty.clusters.extend(self.clusters.upsert_service(service));
+            }
+            Object::Endpoints(set) => {
+                self.dirty.clusters.extend(self.clusters.upsert_endpoints(set));
+            }
+            Object::Secret(secret) => {
+                let key = (secret.object.namespace.clone(), secret.object.name.clone());
+                if self.secrets.upsert(secret, self.now) {
+                    self.touch_secret(&key);
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, object: &ObjectRef) {
+        match object.kind {
+            Kind::Ingress => self.remove_ingress(object),
+            Kind::IngressClass => self.classes.remove(&object.name),
+            Kind::Service => self.dirty.clusters.extend(self.clusters.remove_service(object)),
+            Kind::EndpointSlice | Kind::Endpoints => {
+                self.dirty.clusters.extend(self.clusters.remove_endpoints(object));
+            }
+            Kind::Secret => {
+                self.secrets.remove(object, self.now, self.settings.deleted_secret_grace);
+                self.touch_secret(&(object.namespace.clone(), object.name.clone()));
+            }
+        }
+    }
+
+    fn upsert_ingress(&mut self, ingress: Ingress) {
+        let object = ingress.object.clone();
+        self.classes.add_user(&ingress);
+        let served = self.classes.is_ours(&ingress, &self.settings);
+        let record = Arc::new(Record::new(ingress));
+        let old = self.ingresses.insert(object, Known { record: record.clone(), served });
+        let old_served = old.as_ref().filter(|old| old.served).map(|old| &*old.record);
+        if served {
+            self.attach(&record, old_served);
+        }
+        if let Some(old) = old_served {
+            self.detach(old, served.then_some(&*record));
+        }
+        if let Some(Known { record: old, .. }) = &old {
+            let class = |record: &Record| {
+                (record.ingress.class_annotation.clone(), record.ingress.class_name.clone())
+            };
+            if class(old) != class(&record) {
+                self.classes.remove_user(&old.ingress);
+                // It may have removed the new entry where both name one class in two ways.
+                self.classes.add_user(&record.ingress);
+            }
+        }
+    }
+
+    fn remove_ingress(&mut self, object: &ObjectRef) {
+        let Some(old) = self.ingresses.remove(object) else { return };
+        self.classes.remove_user(&old.record.ingress);
+        if old.served {
+            self.detach(&old.record, None);
+        }
+    }
+
+    /// K3, K6: a class came or went.
+    fn judge_class(&mut self, object: &ObjectRef) {
+        let Some(known) = self.ingresses.get_mut(object) else { return };
+        let served = self.classes.is_ours(&known.record.ingress, &self.settings);
+        if mem::replace(&mut known.served, served) == served {
+            return;
+        }
+        let record = known.record.clone();
+        if served {
+            self.attach(&record, None);
+        } else {
+            self.detach(&record, None);
+        }
+    }
+
+    /// Enters `record` everywhere; `old` is the version that is still entered.
+    fn attach(&mut self, record: &Arc<Record>, old: Option<&Record>) {
+        let object = &record.order.object;
+        for (_, backend) in record.backends() {
+            if let Some(key) = host::cluster_key(record, backend) {
+                let id = self.clusters.acquire(key, object);
+                if self.snapshot.cluster(id).is_none() {
+                    self.dirty.clusters.insert(id);
+                }
+            }
+        }
+        self.dirty.backends.insert(object.clone());
+        let kept = old.filter(|old| record.is_same_but_for_rules(old));
+        for host in record.hosts() {
+            if kept.is_some_and(|old| record.is_same_for(old, host)) {
+                continue;
+            }
+            let state = self.hosts.entry(host.clone()).or_default();
+            state.members.insert(record.order.clone());
+            self.dirty.hosts.insert(host.clone());
+        }
+        if record.is_catch_all() {
+            self.catch_alls.insert(record.order.clone(), record.clone());
+            self.dirty.catch_all = true;
+        }
+    }
+
+    /// Takes `record` out everywhere but where `new`, already attached, stands.
+    fn detach(&mut self, record: &Record, new: Option<&Record>) {
+        let object = &record.order.object;
+        for (_, backend) in record.backends() {
+            let key = host::cluster_key(record, backend);
+            let released = key.and_then(|key| self.clusters.release(&key, object));
+            self.dirty.released.extend(released);
+        }
+        self.dirty.backends.insert(object.clone());
+        let stays = new.filter(|new| new.order == record.order);
+        let new_hosts = stays.map(Record::hosts).unwrap_or_default();
+        let kept = stays.filter(|new| new.is_same_but_for_rules(record));
+        for host in record.hosts() {
+            if kept.is_some_and(|new| new_hosts.contains(host) && new.is_same_for(record, host)) {
+                continue;
+            }
+            self.dirty.hosts.insert(host.clone());
+            if !new_hosts.contains(host)
+                && let Some(state) = self.hosts.get_mut(host)
+            {
+                state.members.remove(&record.order);
+            }
+        }
+        if record.is_catch_all() {
+            if !stays.is_some_and(Record::is_catch_all) {
+                self.catch_alls.remove(&record.order);
+            }
+            self.dirty.catch_all = true;
+        }
+    }
+
+    fn pass_time(&mut self, now: i64) {
+        self.now = self.now.max(now);
+        for key in self.secrets.advance(self.now) {
+            self.touch_secret(&key);
+        }
+    }
+
+    fn touch_secret(&mut self, key: &SecretKey) {
+        self.dirty.hosts.extend(self.secrets.watchers(key).cloned());
+        self.dirty.default_certificate |= self.settings.default_certificate.as_ref() == Some(key);
+    }
+
+    /// Compiles what is dirty, clusters first, because problems tell their state.
+    fn finish(&mut self) -> Compiled {
+        let mut dirty = mem::take(&mut self.dirty);
+        for id in dirty.released {
+            if self.clusters.drop_if_unused(id) {
+                self.snapshot.clusters.remove(&id);
+                dirty.clusters.remove(&id);
+            }
+        }
+        for id in dirty.clusters {
+            if self.compile_cluster(id) {
+                dirty.backends.extend(self.clusters.users(id).cloned());
+            }
+        }
+        for host in &dirty.hosts {
+            self.compile_host(host);
+        }
+        if dirty.catch_all {
+            self.compile_catch_all();
+        }
+        if dirty.default_certificate {
+            self.compile_default_certificate();
+        }
+        for object in dirty.backends {
+            let known = self.ingresses.get(&object).filter(|known| known.served);
+            let problems = known
+                .map(|known| backends::problems(&known.record, &self.clusters, &self.snapshot));
+            self.ledger.set(Source::Backends(object), problems.unwrap_or_default());
+        }
+        self.snapshot.version += 1;
+        let (problems, resolved) = self.ledger.take_changes();
+        let touched = dirty.hosts.into_iter().collect();
+        Compiled { snapshot: self.snapshot.clone(), problems, resolved, touched }
+    }
+
+    /// Whether its state changed.
+    fn compile_cluster(&mut self, id: ClusterId) -> bool {
+        let Some(key) = self.clusters.key(id) else { return false };
+        let state = self.clusters.state(&key.service);
+        let cluster = endpoints::cluster(key, state, &self.settings);
+        let old = self.snapshot.cluster(id);
+        if old.is_some_and(|old| **old == cluster) {
+            return false;
+        }
+        let changed = old.is_none_or(|old| old.state != cluster.state);
+        self.snapshot.clusters.insert(id, Arc::new(cluster));
+        changed
+    }
+
+    fn compile_host(&mut self, host: &HostPattern) {
+        let Some(state) = self.hosts.get(host) else { return };
+        let members: Vec<&Record> = state
+            .members
+            .iter()
+            .filter_map(|order| self.ingresses.get(&order.object))
+            .map(|known| &*known.record)
+            .collect();
+        let CompiledHost { routes, certificate, secrets, problems } =
+            host::compile(host, &members, self.context());
+        self.ledger.set(Source::Host(host.clone()), problems);
+        self.watch(host, secrets);
+
+        let routes = routes.map(Arc::new);
+        let snapshot = &mut self.snapshot;
+        let (hosts, certificates, name) = match host {
+            HostPattern::Any => {
+                snapshot.any = routes;
+                snapshot.unknown_certificate = match certificate {
+                    Some(HostCertificate::Own(own)) => Some(own),
+                    Some(HostCertificate::Default) | None => None,
+                };
+                return;
+            }
+            HostPattern::Exact(name) => {
+                (&mut snapshot.hosts.exact, &mut snapshot.certificates.exact, name)
+            }
+            HostPattern::Wildcard(parent) => {
+                (&mut snapshot.hosts.wildcard, &mut snapshot.certificates.wildcard, parent)
+            }
+        };
+        match routes {
+            Some(routes) => hosts.insert(name.clone(), routes),
+            None => hosts.remove(&**name),
+        }
+        match certificate {
+            Some(certificate) => certificates.insert(name.clone(), certificate),
+            None => certificates.remove(&**name),
+        }
+    }
+
+    /// Notes which Secrets `host` depends on now, and forgets a host that nobody names.
+    fn watch(&mut self, host: &HostPattern, mut secrets: Vec<SecretKey>) {
+        secrets.sort_unstable();
+        secrets.dedup();
+        let Some(state) = self.hosts.get_mut(host) else { return };
+        let old = mem::replace(&mut state.secrets, secrets);
+        for key in old.iter().filter(|key| !state.secrets.contains(key)) {
+            self.secrets.unwatch(key, host);
+        }
+        for key in state.secrets.iter().filter(|key| !old.contains(key)) {
+            self.secrets.watch(key, host);
+        }
+        if state.members.is_empty() {
+            self.hosts.remove(host);
+        }
+    }
+
+    /// C6.
+    fn compile_catch_all(&mut self) {
+        let winner = self.catch_alls.values().next();
+        let mut ignored = Vec::new();
+        if let Some(winner) = winner {
+            for record in self.catch_alls.values().skip(1) {
+                ignored.push(record.problem(
+                    "spec.defaultBackend".to_owned(),
+                    Reason::ConflictingHost,
+                    format!(
+                        "the default of the listener is that of {}, which comes first",
+                        winner.order.object
+                    ),
+                ));
+            }
+        }
+        self.snapshot.fallback = winner.and_then(|record| host::catch_all(record, self.context()));
+        self.ledger.set(Source::Fallback, ignored);
+    }
+
+    fn compile_default_certificate(&mut self) {
+        let named = self.settings.default_certificate.clone();
+        let known = named.as_ref().and_then(|key| self.secrets.find(key));
+        let problem = named.as_ref().and_then(|key| match known {
+            Some(known) => tls::standing(known, key, self.now),
+            None => Some((
+                Reason::SecretNotFound,
+                format!(
+                    "Secret {}/{} of the default certificate is missing or holds no usable \
+                     certificate; a self-signed one is shown",
+                    key.0, key.1
+                ),
+            )),
+        });
+        let problem = problem.map(|(reason, message)| Problem {
+            object: named.map(|(ns, name)| ObjectRef::new(Kind::Secret, &ns, &name)),
+            origin: Origin::Cluster,
+            field: String::new(),
+            reason,
+            message,
+        });
+        let own = known.map(|known| known.secret.certified.clone());
+        self.snapshot.default_certificate =
+            own.or_else(|| self.settings.fallback_certificate.clone());
+        self.ledger.set(Source::DefaultCertificate, problem.into_iter().collect());
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            settings: &self.settings,
+            clusters: &self.clusters,
+            secrets: &self.secrets,
+            now: self.now,
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What is wrong with the backends of one Ingress (C9, C12, E15).
+
+use crate::model::{Backend, Kind, PortRef, Problem, Reason};
+use crate::routing::cluster::{Cluster, ClusterState};
+use crate::routing::snapshot::Snapshot;
+
+use super::clusters::Clusters;
+use super::host::cluster_key;
+use super::record::Record;
+
+pub(super) fn problems(record: &Record, clusters: &Clusters, snapshot: &Snapshot) -> Vec<Problem> {
+    let wrong = record.backends().filter_map(|(field, backend)| {
+        let (reason, message) = match backend {
+            Backend::Resource { kind, name } => (
+                Reason::UnsupportedBackend,
+                format!("{kind} {name}: resource backends are not supported; answered with 503"),
+            ),
+            // The annotation that closed it has been reported.
+            Backend::Closed => return None,
+            Backend::Service { port, .. } => {
+                let id = clusters.id(&cluster_key(record, backend)?)?;
+                unserved(snapshot.cluster(id)?, port)?
+            }
+        };
+        Some(record.problem(field, reason, message))
+    });
+    wrong.collect()
+}
+
+fn unserved(cluster: &Cluster, port: &PortRef) -> Option<(Reason, String)> {
+    let (reason, why) = match cluster.state {
+        ClusterState::Ready => return None,
+        ClusterState::NoEndpoints => (Reason::NoEndpoints, "has no usable endpoint".to_owned()),
+        ClusterState::ServiceNotFound => (Reason::ServiceNotFound, "does not exist".to_owned()),
+        ClusterState::PortNotFound => (
+            Reason::PortNotFound,
+            match port {
+                PortRef::Name(name) => format!("has no port named {name:?}"),
+                PortRef::Number(number) => format!("has no port {number}"),
+            },
+        ),
+        ClusterState::ExternalName => {
+            (Reason::UnsupportedBackend, "is of type ExternalName, which is not served".to_owned())
+        }
+    };
+    let service = format!("{} {}/{}", Kind::Service, cluster.namespace, cluster.service);
+    Some((reason, format!("{service} {why}; answered with 503")))
+}

@@ -1,0 +1,108 @@
+//! Which Ingresses are ours (K1-K3, K5, K8).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::model::{Ingress, IngressClass, ObjectRef};
+use crate::routing::Settings;
+
+#[derive(Debug, Default)]
+pub(super) struct Classes {
+    known: BTreeMap<Arc<str>, IngressClass>,
+    /// Removed, but kept until the source has listed everything (K8).
+    vanished: BTreeSet<Arc<str>>,
+    /// Ingresses that name the class, whether it is known or not.
+    users: BTreeMap<Arc<str>, BTreeSet<ObjectRef>>,
+}
+
+/// The class that an Ingress names.
+enum Named<'a> {
+    /// The legacy annotation, which wins over the field (K2).
+    Annotation(&'a Arc<str>),
+    Field(&'a Arc<str>),
+    Nothing,
+}
+
+// === impl Classes ===
+
+impl Classes {
+    pub(super) fn is_ours(&self, ingress: &Ingress, settings: &Settings) -> bool {
+        match Named::of(ingress) {
+            Named::Annotation(name) => {
+                settings.class_names.contains(name) || self.is_class_ours(name, settings)
+            }
+            Named::Field(name) => self.is_class_ours(name, settings),
+            Named::Nothing => settings.serve_classless,
+        }
+    }
+
+    fn is_class_ours(&self, name: &str, settings: &Settings) -> bool {
+        self.known.get(name).is_some_and(|class| class.controller == settings.controller)
+    }
+
+    pub(super) fn add_user(&mut self, ingress: &Ingress) {
+        if let Some(name) = Named::of(ingress).name() {
+            let users = self.users.entry(name.clone()).or_default();
+            users.insert(ingress.object.clone());
+        }
+    }
+
+    pub(super) fn remove_user(&mut self, ingress: &Ingress) {
+        let Some(name) = Named::of(ingress).name() else { return };
+        if let Some(users) = self.users.get_mut(name) {
+            users.remove(&ingress.object);
+            if users.is_empty() {
+                self.users.remove(name);
+            }
+        }
+    }
+
+    /// Returns the Ingresses whose class may have become ours or ceased to be.
+    pub(super) fn upsert(&mut self, class: IngressClass) -> Vec<ObjectRef> {
+        self.vanished.remove(&class.name);
+        let name = class.name.clone();
+        let old = self.known.insert(name.clone(), class);
+        if old.is_some_and(|old| old.controller == self.known[&name].controller) {
+            return Vec::new();
+        }
+        self.users_of(&name)
+    }
+
+    pub(super) fn remove(&mut self, name: &Arc<str>) {
+        if self.known.contains_key(name) {
+            self.vanished.insert(name.clone());
+        }
+    }
+
+    /// Forgets the classes that a full list did not bring back, and returns their users.
+    pub(super) fn forget_vanished(&mut self) -> Vec<ObjectRef> {
+        let vanished = std::mem::take(&mut self.vanished);
+        for name in &vanished {
+            self.known.remove(name);
+        }
+        vanished.iter().flat_map(|name| self.users_of(name)).collect()
+    }
+
+    fn users_of(&self, name: &str) -> Vec<ObjectRef> {
+        self.users.get(name).into_iter().flatten().cloned().collect()
+    }
+}
+
+// === impl Named ===
+
+impl<'a> Named<'a> {
+    fn of(ingress: &'a Ingress) -> Self {
+        match (&ingress.class_annotation, &ingress.class_name) {
+            (Some(name), _) => Self::Annotation(name),
+            (None, Some(name)) => Self::Field(name),
+            (None, None) => Self::Nothing,
+        }
+    }
+
+    fn name(self) -> Option<&'a Arc<str>> {
+        match self {
+            Self::Annotation(name) | Self::Field(name) => Some(name),
+            Self::Nothing => None,
+        }
+    }
+}

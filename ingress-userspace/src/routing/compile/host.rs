@@ -1,0 +1,283 @@
+//! One host: the rules of all its Ingresses become its routes and its certificate.
+//!
+//! Conflicts are settled here (C1, C2, C4, C5, C7); a path that cannot be served is lost alone
+//! and becomes a problem (C13).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::{Backend, HostPattern, IngressPath, PathKind, Problem, Reason, Rule};
+use crate::routing::matcher::{Matcher, PathMatch, PathRule};
+use crate::routing::route::{Action, Redirect, Route};
+use crate::routing::snapshot::{HostCertificate, HostRoutes};
+use crate::routing::{Rewrite, Settings, path, pattern};
+
+use super::clusters::{ClusterKey, Clusters};
+use super::record::{Record, host_name, kind_name, path_field, path_text};
+use super::secrets::{SecretKey, Secrets};
+use super::tls::{self, HostTls};
+
+/// What the compiler knows besides the host.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) clusters: &'a Clusters,
+    pub(super) secrets: &'a Secrets,
+    pub(super) now: i64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct CompiledHost {
+    /// `None`: no rule names the host.
+    pub(super) routes: Option<HostRoutes>,
+    pub(super) certificate: Option<HostCertificate>,
+    pub(super) secrets: Vec<SecretKey>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// One path of one rule, as a candidate.
+#[derive(Clone, Copy)]
+struct Candidate<'a> {
+    record: &'a Record,
+    rule: &'a Rule,
+    path: &'a IngressPath,
+}
+
+/// `members`: all Ingresses that name the host, in C1 order.
+pub(super) fn compile(
+    host: &HostPattern,
+    members: &[&Record],
+    context: Context<'_>,
+) -> CompiledHost {
+    let mut problems = Vec::new();
+    let tls = tls::associate(host, members, context.secrets, context.now, &mut problems);
+    let routes = members.iter().any(|record| record.has_rules_for(host)).then(|| HostRoutes {
+        matcher: Matcher::new(path_rules(host, members, &tls, context, &mut problems)),
+        default: default_route(host, members, &tls, context, &mut problems),
+    });
+    let HostTls { certificate, secrets, is_usable: _ } = tls;
+    CompiledHost { routes, certificate, secrets, problems }
+}
+
+/// C6: the route of an Ingress without rules. It belongs to no host, so nothing is redirected.
+pub(super) fn catch_all(record: &Record, context: Context<'_>) -> Option<Arc<Route>> {
+    let backend = record.ingress.default_backend.as_ref()?;
+    Some(default_of(record, backend, None, context))
+}
+
+fn path_rules(
+    host: &HostPattern,
+    members: &[&Record],
+    tls: &HostTls,
+    context: Context<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<PathRule> {
+    let mut candidates: Vec<Candidate<'_>> = Vec::new();
+    for record in members {
+        for rule in record.rules_for(host) {
+            candidates.extend(rule.paths.iter().map(|path| Candidate { record, rule, path }));
+        }
+    }
+    // Equal texts of several kinds meet on a regex host only; there the order of kinds holds too.
+    candidates.sort_by_key(|candidate| candidate.path.kind);
+    let all_regex = context.settings.is_nginx() && wants_regex_host(host, members, &candidates);
+
+    let mut winners: BTreeMap<(PathKind, Arc<str>), Candidate<'_>> = BTreeMap::new();
+    let mut rules = Vec::new();
+    for candidate in candidates {
+        let way = candidate.way(all_regex, context.settings);
+        let text = match candidate.text(way) {
+            Ok(text) => text,
+            Err(why) => {
+                problems.push(candidate.problem("path", Reason::InvalidObject, &why));
+                continue;
+            }
+        };
+        let key = (candidate.path.kind, text.clone());
+        if let Some(winner) = winners.get(&key) {
+            problems.push(candidate.conflict(winner, host));
+            continue;
+        }
+        winners.insert(key, candidate);
+        match candidate.route(host, tls, context) {
+            Ok(route) => rules.push(PathRule { text, way, route: Arc::new(route) }),
+            Err(why) => {
+                problems.push(candidate.problem("path", Reason::InvalidAnnotation, &why));
+            }
+        }
+    }
+    rules
+}
+
+/// 2.3: one Ingress turns all paths of the host, of every Ingress and kind, into regexes.
+fn wants_regex_host(host: &HostPattern, members: &[&Record], candidates: &[Candidate<'_>]) -> bool {
+    let uses_regex =
+        |record: &&Record| record.ingress.options.use_regex && record.has_rules_for(host);
+    members.iter().any(uses_regex)
+        || candidates.iter().any(|candidate| candidate.record.wants_regex(candidate.path))
+}
+
+/// C5, C7, H9: the default backend of the first Ingress with rules for the host that has one.
+fn default_route(
+    host: &HostPattern,
+    members: &[&Record],
+    tls: &HostTls,
+    context: Context<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<Route>> {
+    let mut having = members
+        .iter()
+        .filter(|record| record.has_rules_for(host))
+        .filter_map(|&record| Some((record, record.ingress.default_backend.as_ref()?)));
+    let (winner, backend) = having.next()?;
+    let is_same = |record: &Record, other: &Backend| {
+        other == backend && record.order.object.namespace == winner.order.object.namespace
+    };
+    for (record, _) in having.filter(|(record, other)| !is_same(record, other)) {
+        problems.push(record.problem(
+            "spec.defaultBackend".to_owned(),
+            Reason::ConflictingHost,
+            format!(
+                "the default of {} is that of {}, which comes first; this one is ignored there",
+                host_name(host),
+                winner.order.object
+            ),
+        ));
+    }
+    let redirect = redirect_of(winner, host, "", tls, context.settings);
+    Some(default_of(winner, backend, redirect, context))
+}
+
+fn default_of(
+    record: &Record,
+    backend: &Backend,
+    https_redirect: Option<Redirect>,
+    context: Context<'_>,
+) -> Arc<Route> {
+    let object = &record.order.object;
+    Arc::new(Route {
+        id: format!("{}/{}/default", object.namespace, object.name).into(),
+        namespace: object.namespace.clone(),
+        ingress: object.name.clone(),
+        path: "".into(),
+        action: action_of(record, backend, context.clusters),
+        rewrite: None,
+        https_redirect,
+        hsts: context.settings.hsts.clone(),
+    })
+}
+
+fn action_of(record: &Record, backend: &Backend, clusters: &Clusters) -> Action {
+    match backend {
+        Backend::Service { .. } => cluster_key(record, backend)
+            .and_then(|key| clusters.id(&key))
+            .map_or(Action::Refuse { status: 503, reason: "unknown cluster" }, Action::Forward),
+        Backend::Resource { .. } => {
+            Action::Refuse { status: 503, reason: "resource backends are not supported" }
+        }
+        Backend::Closed => {
+            Action::Refuse { status: 503, reason: "an access rule of this path is not readable" }
+        }
+    }
+}
+
+/// C11: Services are those of the Ingress's namespace.
+pub(super) fn cluster_key(record: &Record, backend: &Backend) -> Option<ClusterKey> {
+    match backend {
+        Backend::Service { name, port } => Some(ClusterKey {
+            service: (record.order.object.namespace.clone(), name.clone()),
+            port: port.clone(),
+            protocol: record.ingress.options.backend_protocol,
+        }),
+        Backend::Resource { .. } | Backend::Closed => None,
+    }
+}
+
+/// T11, T12. Not for the rules without host: a certificate is known for no name there.
+fn redirect_of(
+    record: &Record,
+    host: &HostPattern,
+    path: &str,
+    tls: &HostTls,
+    settings: &Settings,
+) -> Option<Redirect> {
+    let wanted = record.ingress.options.ssl_redirect.unwrap_or(settings.https_redirect);
+    let is_acme = path.starts_with("/.well-known/acme-challenge");
+    (wanted && tls.is_usable && *host != HostPattern::Any && !is_acme)
+        .then_some(Redirect { status: 308, drop_trailing_slash: settings.is_nginx() })
+}
+
+// === impl Candidate ===
+
+impl Candidate<'_> {
+    fn way(&self, all_regex: bool, settings: &Settings) -> PathMatch {
+        match self.path.kind {
+            _ if all_regex => PathMatch::Regex,
+            PathKind::Exact => PathMatch::Exact,
+            PathKind::Prefix => PathMatch::Prefix,
+            PathKind::ImplementationSpecific if settings.is_nginx() => PathMatch::Bytes,
+            PathKind::ImplementationSpecific if self.record.wants_regex(self.path) => {
+                PathMatch::Regex
+            }
+            PathKind::ImplementationSpecific => PathMatch::Elements,
+        }
+    }
+
+    /// The text to match with: a regex as written, else in the form that requests have.
+    fn text(&self, way: PathMatch) -> Result<Arc<str>, String> {
+        let written = path_text(self.path);
+        if way == PathMatch::Regex {
+            pattern::check(written)
+                .map_err(|why| format!("{written:?} is read as a regex, but {why}"))?;
+            return Ok(written.into());
+        }
+        path::normalise(written)
+            .map(Arc::from)
+            .map_err(|why| format!("{written:?} can never be requested: {why}"))
+    }
+
+    fn route(
+        &self,
+        host: &HostPattern,
+        tls: &HostTls,
+        context: Context<'_>,
+    ) -> Result<Route, String> {
+        let Self { record, rule, path } = self;
+        let object = &record.order.object;
+        let written = path_text(path);
+        let rewrite = record.rewrite_of(path).map(|target| Rewrite::new(written, target));
+        Ok(Route {
+            id: format!(
+                "{}/{}/rules[{}].paths[{}]",
+                object.namespace, object.name, rule.index, path.index
+            )
+            .into(),
+            namespace: object.namespace.clone(),
+            ingress: object.name.clone(),
+            path: written.into(),
+            action: action_of(record, &path.backend, context.clusters),
+            rewrite: rewrite.transpose().map_err(|why| {
+                format!("rewrite-target takes groups of {written:?} read as a regex, but {why}")
+            })?,
+            https_redirect: redirect_of(record, host, written, tls, context.settings),
+            hsts: context.settings.hsts.clone(),
+        })
+    }
+
+    fn conflict(&self, winner: &Candidate<'_>, host: &HostPattern) -> Problem {
+        let why = format!(
+            "{} path {:?} of {} belongs to {} {}, which comes first",
+            kind_name(self.path.kind),
+            path_text(self.path),
+            host_name(host),
+            winner.record.order.object,
+            path_field(winner.rule, winner.path, "path"),
+        );
+        self.problem("path", Reason::ConflictingPath, &why)
+    }
+
+    fn problem(&self, field: &str, reason: Reason, why: &str) -> Problem {
+        let field = path_field(self.rule, self.path, field);
+        self.record.problem(field, reason, format!("{why}; this path is not served"))
+    }
+}

@@ -1,0 +1,150 @@
+//! One Ingress as the compiler keeps it: what it says for each host, and its place in the order
+//! that settles conflicts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::model::{
+    Backend, HostPattern, Ingress, IngressPath, ObjectRef, PathKind, Problem, Reason, Rule,
+};
+
+/// C1: the oldest first, then by namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Order {
+    created: i64,
+    pub(super) object: ObjectRef,
+}
+
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) order: Order,
+    pub(super) ingress: Ingress,
+    /// Positions in `ingress.rules`.
+    rules: BTreeMap<HostPattern, Vec<usize>>,
+    /// Position in `ingress.tls` of the first entry that lists the host literally.
+    tls: BTreeMap<HostPattern, usize>,
+}
+
+// === impl Order ===
+
+impl Order {
+    fn new(ingress: &Ingress) -> Self {
+        Self { created: ingress.created.unwrap_or(i64::MAX), object: ingress.object.clone() }
+    }
+}
+
+// === impl Record ===
+
+impl Record {
+    pub(super) fn new(ingress: Ingress) -> Self {
+        let mut rules: BTreeMap<HostPattern, Vec<usize>> = BTreeMap::new();
+        for (at, rule) in ingress.rules.iter().enumerate() {
+            rules.entry(rule.host.clone()).or_default().push(at);
+        }
+        let mut tls = BTreeMap::new();
+        for (at, entry) in ingress.tls.iter().enumerate() {
+            // T2: no host means the host of the listener, where this Ingress has a part in it.
+            let everything = [HostPattern::Any];
+            let hosts = match &entry.hosts[..] {
+                [] if ingress.rules.is_empty() || rules.contains_key(&HostPattern::Any) => {
+                    &everything
+                }
+                hosts => hosts,
+            };
+            for host in hosts {
+                tls.entry(host.clone()).or_insert(at);
+            }
+        }
+        Self { order: Order::new(&ingress), ingress, rules, tls }
+    }
+
+    /// Hosts that have rules or a certificate from here.
+    pub(super) fn hosts(&self) -> BTreeSet<&HostPattern> {
+        self.rules.keys().chain(self.tls.keys()).collect()
+    }
+
+    pub(super) fn has_rules_for(&self, host: &HostPattern) -> bool {
+        self.rules.contains_key(host)
+    }
+
+    pub(super) fn rules_for(&self, host: &HostPattern) -> impl Iterator<Item = &Rule> {
+        self.rules.get(host).into_iter().flatten().map(|&at| &self.ingress.rules[at])
+    }
+
+    /// Position in `ingress.tls` of the entry that lists `host` literally.
+    pub(super) fn tls_entry(&self, host: &HostPattern) -> Option<usize> {
+        self.tls.get(host).copied()
+    }
+
+    /// C6: a default backend and no rules.
+    pub(super) fn is_catch_all(&self) -> bool {
+        self.ingress.rules.is_empty() && self.ingress.default_backend.is_some()
+    }
+
+    /// Whether everything but single rules is as in `other`.
+    pub(super) fn is_same_but_for_rules(&self, other: &Self) -> bool {
+        let (a, b) = (&self.ingress, &other.ingress);
+        self.order == other.order
+            && a.origin == b.origin
+            && a.default_backend == b.default_backend
+            && a.tls == b.tls
+            && a.options == b.options
+    }
+
+    /// With [`Self::is_same_but_for_rules`]: whether `host` compiles to the same.
+    pub(super) fn is_same_for(&self, other: &Self, host: &HostPattern) -> bool {
+        self.rules_for(host).eq(other.rules_for(host))
+            && self.tls.contains_key(host) == other.tls.contains_key(host)
+    }
+
+    /// Each backend with its field.
+    pub(super) fn backends(&self) -> impl Iterator<Item = (String, &Backend)> {
+        let default = self.ingress.default_backend.iter();
+        let default = default.map(|backend| ("spec.defaultBackend".to_owned(), backend));
+        let paths = self.ingress.rules.iter().flat_map(|rule| {
+            rule.paths.iter().map(move |path| (path_field(rule, path, "backend"), &path.backend))
+        });
+        default.chain(paths)
+    }
+
+    /// ingress-nginx's condition for regex mode: `use-regex`, or a rewrite that does something.
+    pub(super) fn wants_regex(&self, path: &IngressPath) -> bool {
+        self.ingress.options.use_regex || self.rewrite_of(path).is_some()
+    }
+
+    /// The rewrite target, unless it is the path itself and so has no effect.
+    pub(super) fn rewrite_of(&self, path: &IngressPath) -> Option<&Arc<str>> {
+        self.ingress.options.rewrite_target.as_ref().filter(|target| ***target != *path_text(path))
+    }
+
+    pub(super) fn problem(&self, field: String, reason: Reason, message: String) -> Problem {
+        let object = Some(self.order.object.clone());
+        Problem { object, origin: self.ingress.origin.clone(), field, reason, message }
+    }
+}
+
+/// P6: the empty path is `/`.
+pub(super) fn path_text(path: &IngressPath) -> &str {
+    if path.path.is_empty() { "/" } else { &path.path }
+}
+
+/// `spec.rules[i].http.paths[j].<last>`.
+pub(super) fn path_field(rule: &Rule, path: &IngressPath, last: &str) -> String {
+    format!("spec.rules[{}].http.paths[{}].{last}", rule.index, path.index)
+}
+
+pub(super) fn kind_name(kind: PathKind) -> &'static str {
+    match kind {
+        PathKind::Exact => "Exact",
+        PathKind::Prefix => "Prefix",
+        PathKind::ImplementationSpecific => "ImplementationSpecific",
+    }
+}
+
+pub(super) fn host_name(host: &HostPattern) -> String {
+    match host {
+        HostPattern::Any => "every host".to_owned(),
+        HostPattern::Exact(name) => format!("host {name}"),
+        HostPattern::Wildcard(parent) => format!("host *.{parent}"),
+    }
+}

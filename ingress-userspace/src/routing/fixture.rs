@@ -1,0 +1,241 @@
+//! Model values for tests and benchmarks, written the way a manifest reads.
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SigningKey};
+
+use crate::model::endpoints::EndpointPort;
+use crate::model::ingress::{BackendProtocol, IngressOptions};
+use crate::model::{
+    Backend, CertificateSecret, Change, Endpoint, EndpointSet, HostPattern, Ingress, IngressClass,
+    IngressPath, Kind, Object, ObjectRef, Origin, PathKind, PortRef, Rule, Service, ServicePort,
+    TlsEntry,
+};
+
+/// Builds an [`Ingress`] of class `genkan`.
+#[derive(Debug, Clone)]
+pub struct IngressFixture {
+    ingress: Ingress,
+}
+
+/// `namespace/name`, or a name in `default`.
+pub fn ingress(name: &str) -> IngressFixture {
+    IngressFixture {
+        ingress: Ingress {
+            object: object(Kind::Ingress, name),
+            origin: Origin::Cluster,
+            created: None,
+            generation: 1,
+            class_name: None,
+            class_annotation: Some("genkan".into()),
+            default_backend: None,
+            rules: Vec::new(),
+            tls: Vec::new(),
+            options: IngressOptions::default(),
+        },
+    }
+}
+
+pub fn class(name: &str, controller: &str) -> Object {
+    let (name, controller) = (name.into(), controller.into());
+    Object::IngressClass(IngressClass { name, controller, is_default: false })
+}
+
+/// A Service with ports `(name, number)`.
+pub fn service(name: &str, ports: &[(&str, u16)]) -> Service {
+    let port = |&(name, port): &(&str, u16)| ServicePort {
+        name: name.into(),
+        port,
+        target_port: Some(port),
+        app_protocol: None,
+    };
+    Service {
+        object: object(Kind::Service, name),
+        ports: ports.iter().map(port).collect(),
+        external_name: None,
+        publish_not_ready: false,
+    }
+}
+
+/// A slice with one unnamed port 8080 and ready endpoints.
+pub fn slice(name: &str, service: &str, addresses: &[&str]) -> EndpointSet {
+    EndpointSet {
+        object: object(Kind::EndpointSlice, name),
+        service: service.into(),
+        ports: vec![endpoint_port("", Some(8080))],
+        endpoints: addresses.iter().map(|address| endpoint(address)).collect(),
+    }
+}
+
+pub fn endpoint_port(name: &str, port: Option<u16>) -> EndpointPort {
+    EndpointPort { name: name.into(), port, app_protocol: None }
+}
+
+/// Ready.
+pub fn endpoint(address: &str) -> Endpoint {
+    let address: IpAddr = address.parse().expect("the address of a fixture");
+    Endpoint { address, ready: true, serving: true, terminating: false, pod: None }
+}
+
+/// A Service with one port 80 and a slice with one endpoint.
+pub fn ready_service(name: &str, address: &str) -> [Object; 2] {
+    let (namespace, own) = split(name);
+    let slice = slice(&format!("{namespace}/{own}-1"), own, &[address]);
+    [Object::Service(service(name, &[("", 80)])), Object::Endpoints(slice)]
+}
+
+/// Valid from 0 to 10 years after the epoch; all fixtures share one key.
+pub fn certificate(secret: &str, names: &[&str]) -> CertificateSecret {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    CertificateSecret {
+        object: object(Kind::Secret, secret),
+        certified: certified_key(),
+        names: names.iter().map(|&name| name.into()).collect(),
+        not_before: 0,
+        not_after: 10 * 365 * 24 * 3600,
+        fingerprint: NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string().into(),
+    }
+}
+
+/// Told from others by its address only.
+pub fn certified_key() -> Arc<CertifiedKey> {
+    static PAIR: OnceLock<(CertificateDer<'static>, Arc<dyn SigningKey>)> = OnceLock::new();
+    let (leaf, key) = PAIR.get_or_init(|| {
+        let pair = rcgen::generate_simple_self_signed(["fixture.example".to_owned()])
+            .expect("a fixed name is a valid one");
+        let der =
+            PrivateKeyDer::try_from(pair.signing_key.serialize_der()).expect("rcgen writes PKCS#8");
+        (pair.cert.der().clone(), any_supported_type(&der).expect("ECDSA is supported"))
+    });
+    Arc::new(CertifiedKey::new(vec![leaf.clone()], key.clone()))
+}
+
+pub fn upserts(objects: impl IntoIterator<Item = Object>) -> Change {
+    Change { upserts: objects.into_iter().collect(), removals: Vec::new() }
+}
+
+pub fn removals<'a>(objects: impl IntoIterator<Item = (Kind, &'a str)>) -> Change {
+    let removals = objects.into_iter().map(|(kind, name)| object(kind, name)).collect();
+    Change { upserts: Vec::new(), removals }
+}
+
+/// `namespace/name`, or a name in `default` (IngressClass: in no namespace).
+pub fn object(kind: Kind, name: &str) -> ObjectRef {
+    let (namespace, name) = match kind {
+        Kind::IngressClass => ("", name),
+        _ => split(name),
+    };
+    ObjectRef::new(kind, namespace, name)
+}
+
+/// `""`, `name` or `*.name`.
+pub fn host_pattern(host: &str) -> HostPattern {
+    match host.strip_prefix("*.") {
+        Some(parent) => HostPattern::Wildcard(parent.into()),
+        None if host.is_empty() => HostPattern::Any,
+        None => HostPattern::Exact(host.into()),
+    }
+}
+
+/// `service:port` with the port's name or number.
+pub fn backend(text: &str) -> Backend {
+    let (name, port) = text.split_once(':').expect("the backend of a fixture is service:port");
+    let port = match port.parse() {
+        Ok(number) => PortRef::Number(number),
+        Err(_) => PortRef::Name(port.into()),
+    };
+    Backend::Service { name: name.into(), port }
+}
+
+fn split(name: &str) -> (&str, &str) {
+    name.split_once('/').unwrap_or(("default", name))
+}
+
+// === impl IngressFixture ===
+
+impl IngressFixture {
+    pub fn created(mut self, seconds: i64) -> Self {
+        self.ingress.created = Some(seconds);
+        self
+    }
+
+    pub fn class(mut self, annotation: Option<&str>, field: Option<&str>) -> Self {
+        self.ingress.class_annotation = annotation.map(Arc::from);
+        self.ingress.class_name = field.map(Arc::from);
+        self
+    }
+
+    pub fn default_backend(mut self, text: &str) -> Self {
+        self.ingress.default_backend = Some(backend(text));
+        self
+    }
+
+    /// A rule without `http`.
+    pub fn bare_rule(mut self, host: &str) -> Self {
+        let index = self.ingress.rules.len();
+        self.ingress.rules.push(Rule { index, host: host_pattern(host), paths: Vec::new() });
+        self
+    }
+
+    pub fn exact(self, host: &str, path: &str, to: &str) -> Self {
+        self.path(host, PathKind::Exact, path, backend(to))
+    }
+
+    pub fn prefix(self, host: &str, path: &str, to: &str) -> Self {
+        self.path(host, PathKind::Prefix, path, backend(to))
+    }
+
+    pub fn specific(self, host: &str, path: &str, to: &str) -> Self {
+        self.path(host, PathKind::ImplementationSpecific, path, backend(to))
+    }
+
+    /// Appends to the last rule if that has the same host.
+    pub fn path(mut self, host: &str, kind: PathKind, path: &str, backend: Backend) -> Self {
+        let pattern = host_pattern(host);
+        if self.ingress.rules.last().is_none_or(|rule| rule.host != pattern) {
+            self = self.bare_rule(host);
+        }
+        let rule = self.ingress.rules.last_mut().expect("a rule was just added");
+        let index = rule.paths.len();
+        rule.paths.push(IngressPath { index, path: path.into(), kind, backend });
+        self
+    }
+
+    pub fn tls(mut self, hosts: &[&str], secret: Option<&str>) -> Self {
+        let index = self.ingress.tls.len();
+        let hosts = hosts.iter().map(|host| host_pattern(host)).collect();
+        self.ingress.tls.push(TlsEntry { index, hosts, secret: secret.map(Arc::from) });
+        self
+    }
+
+    pub fn rewrite(mut self, target: &str) -> Self {
+        self.ingress.options.rewrite_target = Some(target.into());
+        self
+    }
+
+    pub fn regex(mut self) -> Self {
+        self.ingress.options.use_regex = true;
+        self
+    }
+
+    pub fn ssl_redirect(mut self, on: bool) -> Self {
+        self.ingress.options.ssl_redirect = Some(on);
+        self
+    }
+
+    pub fn protocol(mut self, protocol: BackendProtocol) -> Self {
+        self.ingress.options.backend_protocol = Some(protocol);
+        self
+    }
+
+    pub fn value(self) -> Ingress {
+        self.ingress
+    }
+
+    pub fn object(self) -> Object {
+        Object::Ingress(self.ingress)
+    }
+}

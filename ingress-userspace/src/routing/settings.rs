@@ -1,0 +1,76 @@
+//! What the compiler takes from the configuration.
+
+use std::sync::Arc;
+
+use rustls::sign::CertifiedKey;
+
+use super::cluster::Balance;
+use crate::config::{BalanceConfig, Compat, Config};
+
+/// Fixed for the life of a [`Compiler`](super::Compiler).
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// ingress-nginx's behaviour where Ingress leaves it open (`semantics.md` 2.3).
+    pub compat: Compat,
+    /// Classes that are ours by the legacy annotation, without an IngressClass (K2).
+    pub class_names: Vec<Arc<str>>,
+    /// `spec.controller` of the IngressClasses that are ours (K1).
+    pub controller: Arc<str>,
+    /// Serve Ingresses without a class (K5).
+    pub serve_classless: bool,
+    /// Namespace and name of the Secret shown when no host has its own.
+    pub default_certificate: Option<(Arc<str>, Arc<str>)>,
+    /// Shown when that Secret is missing or none is named; usually self-signed.
+    pub fallback_certificate: Option<Arc<CertifiedKey>>,
+    /// Redirect plain HTTP of hosts with TLS (T11).
+    pub https_redirect: bool,
+    /// `Strict-Transport-Security` on HTTPS answers (T13).
+    pub hsts: Option<Arc<str>>,
+    /// Verify the certificates of HTTPS upstreams (D23).
+    pub verify_upstream: bool,
+    pub balance: Balance,
+    /// Seconds for which the certificate of a deleted Secret is still shown (T9).
+    pub deleted_secret_grace: i64,
+}
+
+/// T13: what ingress-nginx sends.
+const HSTS: &str = "max-age=31536000; includeSubDomains";
+
+// === impl Settings ===
+
+impl Settings {
+    pub fn is_nginx(&self) -> bool {
+        self.compat == Compat::Nginx
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::from(&Config::default())
+    }
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        let nginx = config.compat == Compat::Nginx;
+        let secret = config.tls.default_certificate.as_deref();
+        Self {
+            compat: config.compat,
+            class_names: config.classes.names.iter().map(|name| name.as_str().into()).collect(),
+            controller: config.classes.controller.as_str().into(),
+            serve_classless: config.classes.serve_classless,
+            default_certificate: secret
+                .and_then(|name| name.split_once('/'))
+                .map(|(namespace, name)| (namespace.into(), name.into())),
+            fallback_certificate: None,
+            https_redirect: config.tls.https_redirect.unwrap_or(true),
+            hsts: config.tls.hsts.unwrap_or(nginx).then(|| HSTS.into()),
+            verify_upstream: config.tls.verify_upstream.unwrap_or(!nginx),
+            balance: match config.balance {
+                BalanceConfig::RoundRobin => Balance::RoundRobin,
+                BalanceConfig::LeastRequest => Balance::LeastRequest,
+            },
+            deleted_secret_grace: 3600,
+        }
+    }
+}
