@@ -5,6 +5,7 @@
 //! with one current-thread runtime; nothing on the request path is shared with another worker
 //! except the snapshot head, which is read without a lock.
 
+mod accept;
 pub mod access_log;
 pub mod body;
 pub mod context;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Buffers, Clock};
+use super::{Buffers, Clock, OpenConnections};
 use crate::proxy::access_log::{Entry, Recorder};
 use crate::proxy::context::ProxyContext;
 use crate::proxy::counters::Counters;
@@ -14,6 +14,7 @@ pub struct WorkerState {
     pub counters: Arc<Counters>,
     /// Absent: the log is off.
     pub access_log: Option<Recorder>,
+    pub open: OpenConnections,
     pub clock: Clock,
     pub buffers: Rc<Buffers>,
 }

@@ -1,0 +1,163 @@
+//! From a listener to a served connection: which port of which VIP, TLS or not, which protocol.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use http::Request;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::spawn_local;
+use tokio_rustls::TlsAcceptor;
+
+use super::Failure;
+use super::body::RequestBody;
+use super::http1::{self, Service};
+use super::request::{self, Connection, Served};
+use super::worker::WorkerState;
+use crate::config::PortProtocol;
+
+/// Pause after an accept that failed for want of descriptors or memory: connections that end in
+/// the meantime make room, and trying on would only burn the CPU that they need.
+const EXHAUSTED: Duration = Duration::from_millis(50);
+
+/// Accepts the connections of one worker and starts their tasks.
+pub(super) struct Acceptor {
+    listeners: Vec<TcpListener>,
+    tls: TlsAcceptor,
+    state: Rc<WorkerState>,
+}
+
+/// The requests of one connection, given to the phases of [`request`].
+struct Requests {
+    state: Rc<WorkerState>,
+    connection: Rc<Connection>,
+}
+
+// === impl Acceptor ===
+
+impl Acceptor {
+    /// Must be called in the runtime of the worker.
+    pub(super) fn new(
+        listeners: Vec<std::net::TcpListener>,
+        tls: TlsAcceptor,
+        state: Rc<WorkerState>,
+    ) -> io::Result<Self> {
+        let listener = |listener: std::net::TcpListener| {
+            listener.set_nonblocking(true)?;
+            // Accepted sockets inherit it: one system call less for each.
+            SockRef::from(&listener).set_tcp_nodelay(true)?;
+            TcpListener::from_std(listener)
+        };
+        let listeners = listeners.into_iter().map(listener).collect::<io::Result<_>>()?;
+        Ok(Self { listeners, tls, state })
+    }
+
+    pub(super) fn state(&self) -> &Rc<WorkerState> {
+        &self.state
+    }
+
+    /// Runs until the worker drains and no connection waits in a listener any more. Dropping the
+    /// listeners takes them out of the socket map.
+    pub(super) async fn run(self) {
+        let mut drained = pin!(self.state.context.drain.cancelled());
+        loop {
+            let accepted = poll_fn(|cx| {
+                for listener in &self.listeners {
+                    if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                        return Poll::Ready(Some(accepted));
+                    }
+                }
+                drained.as_mut().poll(cx).map(|()| None)
+            });
+            match accepted.await {
+                None => return,
+                Some(Ok((stream, peer))) => self.accepted(stream, peer),
+                Some(Err(error)) if is_of_one_connection(&error) => {}
+                Some(Err(error)) => {
+                    self.state.counters.accept_failures.add(1);
+                    tracing::warn!(%error, "connections cannot be accepted for a moment");
+                    tokio::time::sleep(EXHAUSTED).await;
+                }
+            }
+        }
+    }
+
+    fn accepted(&self, stream: TcpStream, peer: SocketAddr) {
+        let Ok(local) = stream.local_addr() else { return };
+        let local = SocketAddr::new(local.ip().to_canonical(), local.port());
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let settings = self.state.context.settings();
+        let Some(protocol) = settings.ports.get(&local).copied() else {
+            self.state.counters.unknown_destination.add(1);
+            return;
+        };
+        if self.state.open.number() >= settings.limits.connections {
+            self.state.counters.failed(Failure::Overloaded);
+            return;
+        }
+        let open = self.state.open.open();
+        let state = self.state.clone();
+        let tls = self.tls.clone();
+        spawn_local(async move {
+            let served = async {
+                match protocol {
+                    PortProtocol::Http => {
+                        let connection = Connection::new(peer, local, protocol, None);
+                        http1(stream, &state, connection).await;
+                    }
+                    PortProtocol::Https => https(stream, &tls, &state, (peer, local)).await,
+                }
+            };
+            if AssertUnwindSafe(served).catch_unwind().await.is_err() {
+                state.counters.panics.add(1);
+            }
+            drop(open);
+        });
+    }
+}
+
+async fn https(
+    stream: TcpStream,
+    tls: &TlsAcceptor,
+    state: &Rc<WorkerState>,
+    (peer, local): (SocketAddr, SocketAddr),
+) {
+    let patience = state.context.settings().timeouts.client_header;
+    // Boxed: only as long as the handshake lasts.
+    let handshake = Box::pin(tokio::time::timeout(patience, tls.accept(stream)));
+    let Ok(Ok(stream)) = handshake.await else {
+        state.counters.handshake_failures.add(1);
+        return;
+    };
+    let sni = stream.get_ref().1.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
+    let connection = Connection::new(peer, local, PortProtocol::Https, sni);
+    http1(stream, state, connection).await;
+}
+
+async fn http1<T: http1::Io + 'static>(stream: T, state: &Rc<WorkerState>, connection: Connection) {
+    let connection = Rc::new(connection);
+    let requests = Requests { state: state.clone(), connection: connection.clone() };
+    http1::serve_connection(stream, state.clone(), connection, requests).await;
+}
+
+/// Errors of a connection that ended while it waited; everything else is want of something.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, TimedOut};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | TimedOut)
+}
+
+// === impl Requests ===
+
+impl Service for Requests {
+    fn serve(&self, request: Request<RequestBody>) -> impl Future<Output = Served> {
+        request::serve(&self.state.context, &self.connection, request)
+    }
+}
