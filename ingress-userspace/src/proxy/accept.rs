@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,7 +14,6 @@ use http::Request;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
-use tokio_rustls::TlsAcceptor;
 
 use super::Failure;
 use super::body::RequestBody;
@@ -23,6 +21,7 @@ use super::http1::{self, Service};
 use super::request::{self, Connection, Served};
 use super::worker::WorkerState;
 use crate::config::PortProtocol;
+use crate::tls;
 
 /// Pause after an accept that failed for want of descriptors or memory: connections that end in
 /// the meantime make room, and trying on would only burn the CPU that they need.
@@ -31,7 +30,7 @@ const EXHAUSTED: Duration = Duration::from_millis(50);
 /// Accepts the connections of one worker and starts their tasks.
 pub(super) struct Acceptor {
     listeners: Vec<TcpListener>,
-    tls: TlsAcceptor,
+    tls: tls::Acceptor,
     state: Rc<WorkerState>,
 }
 
@@ -47,7 +46,7 @@ impl Acceptor {
     /// Must be called in the runtime of the worker.
     pub(super) fn new(
         listeners: Vec<std::net::TcpListener>,
-        tls: TlsAcceptor,
+        tls: tls::Acceptor,
         state: Rc<WorkerState>,
     ) -> io::Result<Self> {
         let listener = |listener: std::net::TcpListener| {
@@ -126,20 +125,21 @@ impl Acceptor {
 
 async fn https(
     stream: TcpStream,
-    tls: &TlsAcceptor,
+    tls: &tls::Acceptor,
     state: &Rc<WorkerState>,
     (peer, local): (SocketAddr, SocketAddr),
 ) {
-    let patience = state.context.settings().timeouts.client_header;
+    let settings = state.context.settings();
+    let (patience, strict) = (settings.timeouts.client_header, settings.tls.strict_sni);
+    drop(settings);
     // Boxed: only as long as the handshake lasts.
-    let handshake = Box::pin(tokio::time::timeout(patience, tls.accept(stream)));
-    let Ok(Ok(stream)) = handshake.await else {
+    let handshake = Box::pin(tokio::time::timeout(patience, tls.accept(stream, strict)));
+    let Ok(Ok(handshaken)) = handshake.await else {
         state.counters.handshake_failures.add(1);
         return;
     };
-    let sni = stream.get_ref().1.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
-    let connection = Connection::new(peer, local, PortProtocol::Https, sni);
-    http1(stream, state, connection).await;
+    let connection = Connection::new(peer, local, PortProtocol::Https, handshaken.sni);
+    http1(handshaken.stream, state, connection).await;
 }
 
 async fn http1<T: http1::Io + 'static>(stream: T, state: &Rc<WorkerState>, connection: Connection) {

@@ -13,7 +13,6 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
@@ -27,6 +26,8 @@ use super::settings::Settings;
 use crate::net::cpu;
 use crate::net::load::LoadSlot;
 use crate::snapshot::Subscriber;
+use crate::tls;
+use crate::upstream::ClientTls;
 
 mod buffers;
 mod clock;
@@ -50,8 +51,10 @@ pub struct WorkerParts {
     pub settings: Arc<ArcSwap<Settings>>,
     pub snapshots: Subscriber,
     pub load: LoadSlot,
-    /// Handshakes of HTTPS ports.
-    pub tls: Arc<ServerConfig>,
+    /// Towards clients.
+    pub tls: tls::Acceptor,
+    /// Towards endpoints.
+    pub upstream_tls: Arc<ClientTls>,
     /// Absent: the access log is off.
     pub access_log: Option<AccessLog>,
 }
@@ -186,21 +189,24 @@ fn run(
     let state = acceptor.state().clone();
     let tasks = LocalSet::new();
     tasks.block_on(runtime, async {
-        let log = state.clone();
-        let log = async move {
-            match &log.access_log {
+        let serving = async {
+            acceptor.run().await;
+            let patience = state.context.settings().timeouts.drain;
+            // What is left after that is dropped with the task set.
+            let _ = tokio::time::timeout(patience, state.open.none()).await;
+        };
+        let logging = async {
+            match &state.access_log {
                 Some(recorder) => recorder.run().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            () = acceptor.run() => {}
-            () = log => {}
+            () = serving => {}
+            () = state.context.maintain() => {}
+            () = logging => {}
             () = controls.panicked() => panic!("asked to panic by a test"),
         }
-        let patience = state.context.settings().timeouts.drain;
-        // What is left after that is dropped with the task set.
-        let _ = tokio::time::timeout(patience, state.open.none()).await;
     });
 }
 
@@ -210,7 +216,13 @@ fn prepare(parts: WorkerParts, controls: &Controls) -> io::Result<Acceptor> {
     }
     let WorkerParts { index, listeners, settings, snapshots, load, tls, access_log, .. } = parts;
     let counters = controls.counters.clone();
-    let context = ProxyContext::new(index, settings, snapshots, controls.drain.clone());
+    let context = ProxyContext::new(
+        index,
+        settings,
+        snapshots,
+        controls.drain.clone(),
+        parts.upstream_tls,
+    );
     let state = Rc::new(WorkerState {
         context,
         access_log: access_log.map(|log| log.recorder(index, counters.clone())),
@@ -219,7 +231,7 @@ fn prepare(parts: WorkerParts, controls: &Controls) -> io::Result<Acceptor> {
         clock: Clock::new(),
         buffers: Rc::default(),
     });
-    Acceptor::new(listeners, tls.into(), state)
+    Acceptor::new(listeners, tls, state)
 }
 
 #[cfg(test)]

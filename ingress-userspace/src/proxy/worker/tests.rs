@@ -2,8 +2,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use rustls::crypto::aws_lc_rs;
-
 use super::*;
 use crate::config::{Config, PortProtocol, Timeouts};
 use crate::net::listen::listen_direct;
@@ -28,14 +26,16 @@ impl Running {
         settings.ports.insert(address, PortProtocol::Http);
         change(&mut settings);
         let board = LoadBoard::heap(1);
+        let publisher = Publisher::new(1);
         let handle = spawn(WorkerParts {
             index: 0,
             cpu: None,
             listeners: vec![listener],
             settings: Arc::new(ArcSwap::from_pointee(settings)),
-            snapshots: Publisher::new(1).subscribe(0),
+            snapshots: publisher.subscribe(0),
             load: board.slot(0),
-            tls: no_certificate(),
+            tls: tls::Acceptor::new(publisher.head()).unwrap(),
+            upstream_tls: Arc::new(ClientTls::new(rustls::RootCertStore::empty())),
             access_log: None,
         });
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -57,16 +57,6 @@ impl Running {
             .block_on(async { tokio::time::timeout(PATIENCE, self.handle.exited()).await })
             .unwrap()
     }
-}
-
-fn no_certificate() -> Arc<ServerConfig> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
-    Arc::new(config)
 }
 
 fn ask(stream: &mut TcpStream) -> String {
