@@ -12,6 +12,7 @@ pub mod context;
 pub mod counters;
 pub mod error;
 pub mod http1;
+pub mod http2;
 pub mod request;
 pub mod respond;
 pub mod settings;

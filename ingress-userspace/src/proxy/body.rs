@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::error::Failure;
-use super::http1;
+use super::{http1, http2};
 use crate::upstream::ResponseBody;
 
 /// Body of a request, from whatever protocol the client speaks. Limits and timeouts are applied
@@ -18,7 +18,7 @@ pub enum RequestBody {
     Empty,
     Full(Bytes),
     Http1(http1::Body),
-    Http2(hyper::body::Incoming),
+    Http2(http2::Body),
 }
 
 /// Body of an answer: ours or the pod's.
@@ -48,7 +48,7 @@ impl Body for RequestBody {
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Self::Http1(body) => body.poll_frame(cx),
-            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(|_| Failure::ClientGone),
+            Self::Http2(body) => body.poll_frame(cx),
         }
     }
 

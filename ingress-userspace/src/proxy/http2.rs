@@ -1,0 +1,230 @@
+//! HTTP/2 towards the clients: hyper's connection over TLS, our own requests.
+//!
+//! Each stream goes through the same phases, failure table, counters and access log as a request
+//! of HTTP/1. What hyper leaves open is closed here: idle connections, clients that open streams
+//! and do not take the answer, bodies without end or limit. Floods end in hyper and h2: rapid
+//! resets and streams that break the protocol are counted per connection, header blocks are bounded
+//! (h2 itself answers 431 for a list that is too long, and resets malformed requests).
+//!
+//! Clear-text HTTP/2 and CONNECT, plain or extended, are not served.
+
+mod body;
+mod record;
+mod streams;
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::header::{COOKIE, SERVER};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http2::Builder;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until};
+
+use self::body::Reported;
+use self::record::Record;
+use self::streams::Streams;
+use super::body::RequestBody;
+use super::request::{Connection, Reply, serve};
+use super::worker::WorkerState;
+use super::{Failure, Settings, respond};
+use crate::upstream::LocalExecutor;
+
+pub use body::Body;
+
+/// What a client may send before we take it, for one stream and for all of a connection.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// What waits for a client that is slow, for each stream.
+const SEND_BUFFER: usize = 256 << 10;
+/// Streams that the client may reset before we have looked at them (CVE-2023-44487).
+const PENDING_RESETS: usize = 20;
+/// Streams that we may have to reset for what the client did.
+const OWN_RESETS: usize = 256;
+/// How long a client may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
+/// The connection looks after its streams so many times in `timeouts.client_send`.
+const LOOKS: u32 = 4;
+
+/// Why the connection takes no more streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// GOAWAY is out; what runs is finished.
+    Draining,
+    /// Nothing runs any more; the client has until then to close.
+    Leaving(Instant),
+}
+
+/// Serves a connection until one side ends it.
+pub async fn serve_connection<T>(io: T, state: Rc<WorkerState>, connection: Rc<Connection>)
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let settings = Rc::clone(&state.context.settings());
+    let streams = Streams::new();
+    let service = service_fn(|request| {
+        let (state, connection, streams) = (state.clone(), connection.clone(), streams.clone());
+        async move { Ok::<_, Infallible>(exchange(state, connection, streams, request).await) }
+    });
+    let mut served = pin!(builder(&settings).serve_connection(TokioIo::new(io), service));
+    let mut drained = pin!(state.context.drain.cancelled());
+    let mut timer = pin!(sleep_until(Instant::now() + settings.timeouts.client_header));
+    let look = settings.timeouts.client_send / LOOKS;
+    let mut last_seen = 0;
+    let mut end = None;
+    poll_fn(|cx| {
+        if end.is_none()
+            && (drained.as_mut().poll(cx).is_ready()
+                || streams.opened() >= settings.limits.keep_alive_requests)
+        {
+            end = Some(End::Draining);
+            served.as_mut().graceful_shutdown();
+        }
+        if served.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            let next = match end {
+                Some(End::Leaving(until)) if now >= until => return Poll::Ready(()),
+                Some(End::Leaving(until)) => until,
+                _ if streams.open() > 0 => {
+                    if streams.look(LOOKS) {
+                        // Dropping the connection ends its streams, and what they hold upstream.
+                        return Poll::Ready(());
+                    }
+                    now + look
+                }
+                // Something has happened since: idle counts from about now.
+                None if streams.opened() != last_seen => now + settings.timeouts.keep_alive,
+                _ => {
+                    served.as_mut().graceful_shutdown();
+                    let until = now + GOODBYE;
+                    end = Some(End::Leaving(until));
+                    until
+                }
+            };
+            last_seen = streams.opened();
+            timer.as_mut().reset(next);
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+fn builder(settings: &Settings) -> Builder<LocalExecutor> {
+    let headers = u32::try_from(settings.limits.request_headers).unwrap_or(u32::MAX);
+    let mut builder = Builder::new(LocalExecutor);
+    builder
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_concurrent_streams(settings.limits.http2_streams)
+        .max_header_list_size(headers)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(OWN_RESETS);
+    builder
+}
+
+async fn exchange(
+    state: Rc<WorkerState>,
+    connection: Rc<Connection>,
+    streams: Rc<Streams>,
+    request: Request<Incoming>,
+) -> Response<Reported> {
+    let stream = streams.begin();
+    let settings = state.context.settings();
+    let mut record = Record::begin(state.clone(), connection.clone(), &request);
+    let grpc = respond::is_grpc(request.headers());
+    let reply = match accept(request, &settings, &record) {
+        Ok(request) => {
+            let served = Box::pin(serve(&state.context, &connection, request)).await;
+            record.outcome = served.outcome;
+            served.reply
+        }
+        Err(failure) => Reply::Failed(failure),
+    };
+    let response = match reply {
+        Reply::Response(response) => response,
+        Reply::Failed(failure) => {
+            record.failed(failure);
+            respond::failure(failure, grpc)
+        }
+        // No request of HTTP/2 asks for an upgrade.
+        Reply::Switch { .. } => {
+            let failure = Failure::BadResponse("101 on HTTP/2");
+            record.failed(failure);
+            respond::failure(failure, grpc)
+        }
+    };
+    let (mut head, body) = response.into_parts();
+    head.headers.entry(SERVER).or_insert(HeaderValue::from_static("genkan"));
+    record.answered(head.status);
+    Response::from_parts(head, Reported::new(body, record, stream))
+}
+
+/// The limits of a request head, and its body as the phases take it.
+fn accept(
+    request: Request<Incoming>,
+    settings: &Settings,
+    record: &Record,
+) -> Result<Request<RequestBody>, Failure> {
+    let limits = &settings.limits;
+    let uri = request.uri();
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target as u64 > limits.request_line {
+        return Err(Failure::UriTooLong);
+    }
+    if request.headers().len() > limits.request_header_count {
+        return Err(Failure::HeadersTooLarge);
+    }
+    if limits.request_body != 0 && request.body().size_hint().lower() > limits.request_body {
+        return Err(Failure::BodyTooLarge);
+    }
+    let (mut head, incoming) = request.into_parts();
+    join_cookies(&mut head.headers);
+    let body = if incoming.is_end_stream() {
+        RequestBody::Empty
+    } else {
+        let timeout = settings.timeouts.client_body;
+        RequestBody::Http2(Body::new(incoming, limits.request_body, timeout, record.received()))
+    };
+    Ok(Request::from_parts(head, body))
+}
+
+/// HTTP/2 may split a cookie field for compression; no other protocol may see it split
+/// (RFC 9113 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(COOKIE).iter();
+    if let (Some(first), Some(second)) = (cookies.next(), cookies.next()) {
+        let pieces: Vec<_> =
+            [first, second].into_iter().chain(cookies).map(HeaderValue::as_bytes).collect();
+        if let Ok(joined) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+            headers.insert(COOKIE, joined);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn split_cookies_are_joined() {
+        let mut headers = HeaderMap::new();
+        for cookie in ["a=1", "b=2", "c=3"] {
+            headers.append(COOKIE, HeaderValue::from_static(cookie));
+        }
+        join_cookies(&mut headers);
+        let cookies: Vec<_> = headers.get_all(COOKIE).iter().collect();
+        assert_eq!(cookies, ["a=1; b=2; c=3"]);
+    }
+}
