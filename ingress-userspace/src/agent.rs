@@ -6,12 +6,9 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use rustls::sign::CertifiedKey;
-
 use crate::config::Config;
 use crate::model::{Problem, decode};
 use crate::routing::{Compiled, Compiler, Settings};
@@ -26,8 +23,6 @@ pub struct Agent {
     source: ManifestSource,
     compiler: Compiler,
     publisher: Publisher,
-    /// Shown when no Secret gives a default; the same for the life of the process.
-    fallback_certificate: Arc<CertifiedKey>,
     source_problems: BTreeSet<Problem>,
     version: u64,
 }
@@ -44,15 +39,13 @@ impl Agent {
         directory: &Path,
         config: &Config,
         publisher: Publisher,
-        fallback_certificate: Arc<CertifiedKey>,
     ) -> anyhow::Result<Self> {
         let (source, first) = open(directory, config)?;
         let mut agent = Self {
             directory: directory.to_owned(),
             source,
-            compiler: Compiler::new(settings(config, &fallback_certificate)),
+            compiler: Compiler::new(Settings::from(config)),
             publisher,
-            fallback_certificate,
             source_problems: BTreeSet::new(),
             version: 0,
         };
@@ -82,7 +75,7 @@ impl Agent {
     pub fn reconfigure(&mut self, config: &Config) -> anyhow::Result<()> {
         let (source, first) = open(&self.directory, config)?;
         let mut known: BTreeSet<Problem> = self.compiler.problems().into_iter().collect();
-        self.compiler = Compiler::new(settings(config, &self.fallback_certificate));
+        self.compiler = Compiler::new(Settings::from(config));
         self.source = source;
         self.log_source_problems(first.problems);
         let now = now();
@@ -146,10 +139,6 @@ impl Agent {
 fn open(directory: &Path, config: &Config) -> anyhow::Result<(ManifestSource, Update)> {
     ManifestSource::start(directory, decode::Settings::from(config))
         .with_context(|| format!("manifests in {}", directory.display()))
-}
-
-fn settings(config: &Config, fallback: &Arc<CertifiedKey>) -> Settings {
-    Settings { fallback_certificate: Some(fallback.clone()), ..Settings::from(config) }
 }
 
 /// Seconds since the epoch.

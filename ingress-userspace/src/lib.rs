@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 // Process
+pub mod agent;
 pub mod app;
 pub mod cli;
 

@@ -1,0 +1,173 @@
+//! How connections come to the workers: steered by the kernel programs, or by sockets bound to the
+//! VIPs themselves (`--no-bpf`).
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+
+use anyhow::Context;
+
+use super::workers::Place;
+use crate::cli::RunOptions;
+use crate::config::{Config, VipConfig};
+use crate::dataplane::{Dataplane, Event, Events, Options, Report};
+use crate::net::listen::{Family, ListenerGroup, listen_direct};
+use crate::net::load::{LoadBoard, LoadSlot};
+
+pub(super) enum Entrance {
+    /// `dispatch` gives the connections of all VIPs to one listener per worker and family.
+    Steered { dataplane: Box<Dataplane>, groups: [ListenerGroup; 2], events: Option<Events> },
+    /// Each worker listens on every VIP and port.
+    Bound { vips: Vec<VipConfig>, loads: LoadBoard },
+}
+
+/// What happened to a packet, with the name of its VIP.
+pub(super) struct NamedEvent {
+    event: Event,
+    vip: String,
+}
+
+// === impl Entrance ===
+
+impl Entrance {
+    pub(super) async fn open(options: &RunOptions, places: &[Place]) -> anyhow::Result<Self> {
+        let config = &options.config;
+        if options.no_bpf {
+            say_what_is_missing(options);
+            let loads = LoadBoard::heap(places.len());
+            return Ok(Self::Bound { vips: config.vips.clone(), loads });
+        }
+        let cpus: Vec<u32> = places.iter().map(|place| place.cpu).collect();
+        let debug = tracing::enabled!(target: "genkan::kernel", tracing::Level::DEBUG);
+        let dataplane_options = Options { debug, ..Options::default() };
+        let mut dataplane = Dataplane::start(config, &cpus, dataplane_options)
+            .await
+            .context("kernel programs (--no-bpf serves without them)")?;
+        if let Some(log) = dataplane.kernel_log() {
+            tokio::spawn(log.forward());
+        }
+        report(&dataplane.report());
+        let events = if options.events { dataplane.events()? } else { None };
+        let [v4, v6] = Family::ALL.map(ListenerGroup::reserve);
+        let groups = [v4.context("IPv4 listeners")?, v6.context("IPv6 listeners")?];
+        Ok(Self::Steered { dataplane: Box::new(dataplane), groups, events })
+    }
+
+    /// New listeners for one worker, of all families or all VIPs.
+    pub(super) fn listeners(&self) -> anyhow::Result<Vec<TcpListener>> {
+        match self {
+            Self::Steered { groups, .. } => groups
+                .iter()
+                .map(|group| group.listen().with_context(|| group.address().to_string()))
+                .collect(),
+            Self::Bound { vips, .. } => vips
+                .iter()
+                .flat_map(|vip| vip.addresses.iter().map(move |address| (vip, *address)))
+                .flat_map(|(vip, address)| vip.ports.iter().map(move |p| (address, p.port)))
+                .map(|to| listen_direct(to.into()).with_context(|| format!("listen on {to:?}")))
+                .collect(),
+        }
+    }
+
+    /// Lets connections come to a worker that accepts from these listeners now.
+    pub(super) fn admit(&mut self, worker: usize, listeners: &[TcpListener]) -> anyhow::Result<()> {
+        let Self::Steered { dataplane, .. } = self else { return Ok(()) };
+        for listener in listeners {
+            let family = Family::of(listener.local_addr()?.ip());
+            dataplane.set_listener(worker, family, listener)?;
+        }
+        Ok(())
+    }
+
+    /// Where a worker publishes its connections.
+    pub(super) fn load(&self, worker: usize) -> LoadSlot {
+        match self {
+            Self::Steered { dataplane, .. } => dataplane.loads().slot(worker),
+            Self::Bound { loads, .. } => loads.slot(worker),
+        }
+    }
+
+    /// Follows a changed configuration.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be followed; the old configuration stays in force.
+    pub(super) async fn apply(&mut self, config: &Config) -> anyhow::Result<()> {
+        match self {
+            Self::Steered { dataplane, .. } => Ok(dataplane.apply(config).await?),
+            Self::Bound { vips, .. } => {
+                let places = |vips: &[VipConfig]| -> BTreeMap<_, _> {
+                    vips.iter().map(|vip| (vip.addresses.clone(), vip.ports.clone())).collect()
+                };
+                anyhow::ensure!(
+                    places(vips) == places(&config.vips),
+                    "vips: addresses and ports are bound at the start without kernel programs; \
+                     start again"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// The next sampled packet; never when nobody asked for events.
+    pub(super) async fn event(&mut self) -> NamedEvent {
+        let Self::Steered { dataplane, events, .. } = self else { std::future::pending().await };
+        let Some(reader) = events else { std::future::pending().await };
+        match reader.next().await {
+            Ok(event) => {
+                let vip = dataplane.vip_names().get(&event.vip).cloned().unwrap_or_default();
+                NamedEvent { event, vip }
+            }
+            Err(error) => {
+                tracing::error!(%error, "no more events");
+                *events = None;
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for NamedEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.vip, self.event)
+    }
+}
+
+fn report(report: &Report) {
+    for interface in &report.interfaces {
+        tracing::info!(
+            interface = interface.name,
+            mtu = interface.mtu,
+            driver = interface.driver.as_deref().unwrap_or("unknown"),
+            xdp = %interface.steer,
+            "interface"
+        );
+    }
+    for vip in &report.vips {
+        tracing::info!(
+            vip = vip.name,
+            addresses = ?vip.addresses,
+            ports = ?vip.ports,
+            rules = vip.rules,
+            "VIP"
+        );
+    }
+    if report.maps_reused {
+        tracing::info!("maps of the process before are in use again");
+    }
+}
+
+fn say_what_is_missing(options: &RunOptions) {
+    let vips = &options.config.vips;
+    let budgets = vips.iter().any(|vip| vip.new_flow_budget.is_some());
+    tracing::warn!(
+        "without kernel programs: no early drop and no ICMP answer in XDP, no choice of the least \
+         loaded worker, and the ports of other programs on the VIPs' addresses stay reachable; \
+         allow and deny lists are enforced after accept"
+    );
+    if budgets {
+        tracing::warn!("without kernel programs: new_flow_budget has no effect");
+    }
+    if options.events {
+        tracing::warn!("without kernel programs: there are no events");
+    }
+}
