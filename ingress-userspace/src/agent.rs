@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
 use crate::config::Config;
 use crate::model::{Problem, decode};
 use crate::routing::{Compiled, Compiler, Settings};
 use crate::snapshot::Publisher;
 use crate::source::Update;
 use crate::source::manifests::ManifestSource;
+use anyhow::Context;
 
 /// Source, compiler and publisher of one node.
 #[derive(Debug)]
@@ -35,11 +35,7 @@ impl Agent {
     /// # Errors
     ///
     /// When the directory cannot be read or watched. Bad documents are no error.
-    pub fn start(
-        directory: &Path,
-        config: &Config,
-        publisher: Publisher,
-    ) -> anyhow::Result<Self> {
+    pub fn start(directory: &Path, config: &Config, publisher: Publisher) -> anyhow::Result<Self> {
         let (source, first) = open(directory, config)?;
         let mut agent = Self {
             directory: directory.to_owned(),

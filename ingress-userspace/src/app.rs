@@ -23,6 +23,7 @@ use crate::proxy::access_log::AccessLog;
 use crate::snapshot::Publisher;
 use crate::source::file::FileSource;
 use crate::tls;
+use crate::upstream::ClientTls;
 
 use entrance::Entrance;
 use signals::{Signal, Signals};
@@ -71,8 +72,18 @@ impl App {
             None => None,
         };
         let tls = tls::Acceptor::new(publisher.head()).context("TLS")?;
-        let shared =
-            workers::Shared { settings: settings.clone(), publisher, tls, access_log, places };
+        let (upstream_tls, doubts) = ClientTls::with_system_roots();
+        for doubt in doubts {
+            tracing::warn!("system roots for HTTPS endpoints: {doubt}");
+        }
+        let shared = workers::Shared {
+            settings: settings.clone(),
+            publisher,
+            tls,
+            upstream_tls: Arc::new(upstream_tls),
+            access_log,
+            places,
+        };
         let workers = Workers::start(shared, &mut entrance)?;
 
         tracing::info!(

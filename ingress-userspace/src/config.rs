@@ -9,11 +9,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub mod access_log;
 pub mod duration;
 pub mod read;
 pub mod size;
 mod validate;
 
+pub use access_log::AccessLogTarget;
 pub use read::{ConfigError, Overrides};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -30,6 +32,8 @@ pub struct Config {
     pub tls: TlsConfig,
     pub steering: Steering,
     pub endpoints: EndpointsConfig,
+    /// `off`, `stdout` (the default) or the path of a file.
+    pub access_log: AccessLogTarget,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,13 +9,18 @@ use anyhow::Context;
 use super::workers::Place;
 use crate::cli::RunOptions;
 use crate::config::{Config, VipConfig};
-use crate::dataplane::{Dataplane, Event, Events, Options, Report};
+use crate::dataplane::{Dataplane, Event, Events, KernelLog, Options, Report};
 use crate::net::listen::{Family, ListenerGroup, listen_direct};
 use crate::net::load::{LoadBoard, LoadSlot};
 
 pub(super) enum Entrance {
     /// `dispatch` gives the connections of all VIPs to one listener per worker and family.
-    Steered { dataplane: Box<Dataplane>, groups: [ListenerGroup; 2], events: Option<Events> },
+    Steered {
+        dataplane: Box<Dataplane>,
+        groups: [ListenerGroup; 2],
+        events: Option<Events>,
+        log: Option<KernelLog>,
+    },
     /// Each worker listens on every VIP and port.
     Bound { vips: Vec<VipConfig>, loads: LoadBoard },
 }
@@ -37,19 +42,17 @@ impl Entrance {
             return Ok(Self::Bound { vips: config.vips.clone(), loads });
         }
         let cpus: Vec<u32> = places.iter().map(|place| place.cpu).collect();
-        let debug = tracing::enabled!(target: "genkan::kernel", tracing::Level::DEBUG);
+        let debug = tracing::enabled!(target: "genkan::ebpf", tracing::Level::DEBUG);
         let dataplane_options = Options { debug, ..Options::default() };
         let mut dataplane = Dataplane::start(config, &cpus, dataplane_options)
             .await
             .context("kernel programs (--no-bpf serves without them)")?;
-        if let Some(log) = dataplane.kernel_log() {
-            tokio::spawn(log.forward());
-        }
         report(&dataplane.report());
         let events = if options.events { dataplane.events()? } else { None };
         let [v4, v6] = Family::ALL.map(ListenerGroup::reserve);
         let groups = [v4.context("IPv4 listeners")?, v6.context("IPv6 listeners")?];
-        Ok(Self::Steered { dataplane: Box::new(dataplane), groups, events })
+        let log = dataplane.kernel_log();
+        Ok(Self::Steered { dataplane: Box::new(dataplane), groups, events, log })
     }
 
     /// New listeners for one worker, of all families or all VIPs.
@@ -108,27 +111,49 @@ impl Entrance {
         }
     }
 
-    /// The next sampled packet; never when nobody asked for events.
+    /// The next sampled packet; never when nobody asked for events. Forwards the debug log of the
+    /// kernel programs meanwhile. Cancel-safe.
     pub(super) async fn event(&mut self) -> NamedEvent {
-        let Self::Steered { dataplane, events, .. } = self else { std::future::pending().await };
-        let Some(reader) = events else { std::future::pending().await };
-        match reader.next().await {
-            Ok(event) => {
-                let vip = dataplane.vip_names().get(&event.vip).cloned().unwrap_or_default();
-                NamedEvent { event, vip }
+        let Self::Steered { dataplane, events, log, .. } = self else {
+            std::future::pending().await
+        };
+        let event = tokio::select! {
+            event = next_event(events) => event,
+            error = forward(log) => {
+                tracing::error!(%error, "no more log of the kernel programs");
+                *log = None;
+                next_event(events).await
             }
-            Err(error) => {
-                tracing::error!(%error, "no more events");
-                *events = None;
-                std::future::pending().await
-            }
-        }
+        };
+        let vip = dataplane.vip_names().get(&event.vip).cloned().unwrap_or_default();
+        NamedEvent { event, vip }
     }
 }
 
 impl std::fmt::Display for NamedEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.vip, self.event)
+    }
+}
+
+async fn next_event(events: &mut Option<Events>) -> Event {
+    if let Some(reader) = events {
+        match reader.next().await {
+            Ok(event) => return event,
+            Err(error) => tracing::error!(%error, "no more events"),
+        }
+        *events = None;
+    }
+    std::future::pending().await
+}
+
+async fn forward(log: &mut Option<KernelLog>) -> std::io::Error {
+    match log {
+        Some(log) => match log.forward().await {
+            Err(error) => error,
+            Ok(()) => std::io::Error::other("the ring is gone"),
+        },
+        None => std::future::pending().await,
     }
 }
 

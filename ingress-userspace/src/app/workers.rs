@@ -16,12 +16,14 @@ use crate::proxy::worker::{Exit, WorkerHandle, WorkerParts};
 use crate::proxy::{self, worker};
 use crate::snapshot::Publisher;
 use crate::tls;
+use crate::upstream::ClientTls;
 
 /// What every worker gets.
 pub(super) struct Shared {
     pub(super) settings: Arc<ArcSwap<proxy::Settings>>,
     pub(super) publisher: Publisher,
     pub(super) tls: tls::Acceptor,
+    pub(super) upstream_tls: Arc<ClientTls>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) places: Vec<Place>,
 }
@@ -67,9 +69,9 @@ impl Workers {
     pub(super) async fn exited(&mut self) -> (usize, Exit) {
         poll_fn(|cx| {
             for (index, place) in self.handles.iter_mut().enumerate() {
-                if let Some(handle) = place
-                    && let Poll::Ready(exit) = pin!(handle.exited()).poll(cx)
-                {
+                let Some(handle) = place else { continue };
+                let exit = pin!(handle.exited()).poll(cx);
+                if let Poll::Ready(exit) = exit {
                     *place = None;
                     return Poll::Ready((index, exit));
                 }
@@ -113,7 +115,8 @@ fn spawn(shared: &Shared, index: usize, entrance: &mut Entrance) -> anyhow::Resu
     let listeners = entrance.listeners()?;
     // Our copies go at the end of this function: one that outlived its worker would take
     // connections that nobody accepts.
-    let copies = listeners.iter().map(|listener| listener.try_clone()).collect::<Result<Vec<_>, _>>()?;
+    let copies =
+        listeners.iter().map(|listener| listener.try_clone()).collect::<Result<Vec<_>, _>>()?;
     let Place { cpu, pinned } = shared.places[index];
     let parts = WorkerParts {
         index,
@@ -123,6 +126,7 @@ fn spawn(shared: &Shared, index: usize, entrance: &mut Entrance) -> anyhow::Resu
         snapshots: shared.publisher.subscribe(index),
         load: entrance.load(index),
         tls: shared.tls.clone(),
+        upstream_tls: shared.upstream_tls.clone(),
         access_log: shared.access_log.clone(),
     };
     let handle = worker::spawn(parts).with_context(|| format!("worker {index}"))?;

@@ -98,6 +98,10 @@ impl Acceptor {
             self.state.counters.unknown_destination.add(1);
             return;
         };
+        if !settings.admits(local.ip(), peer.ip()) {
+            self.state.counters.denied.add(1);
+            return;
+        }
         if self.state.open.number() >= settings.limits.connections {
             self.state.counters.failed(Failure::Overloaded);
             return;

@@ -16,6 +16,9 @@ pub struct Counters {
     pub connections_open: Counter,
     /// Connections closed at once: their local address is not a VIP and port of ours.
     pub unknown_destination: Counter,
+    /// Connections closed at once: the VIP's source rules refuse the client, and no kernel program
+    /// had said so before.
+    pub denied: Counter,
     /// Accepts that failed for want of file descriptors or memory.
     pub accept_failures: Counter,
     pub handshake_failures: Counter,
