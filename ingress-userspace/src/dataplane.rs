@@ -29,7 +29,7 @@ pub use counters::VipCounters;
 pub use detach::{Detached, detach};
 pub use error::DataplaneError;
 pub use events::{Event, Events};
-pub use load::built;
+pub use load::object;
 pub use log::KernelLog;
 pub use pins::Pins;
 pub use report::{InterfaceReport, Report, VipReport};

@@ -79,7 +79,7 @@ pub(super) fn dispatch(ebpf: &mut Ebpf, pins: &Pins) -> Result<(), DataplaneErro
     let id = program.attach(namespace).map_err(failed)?;
     let link: FdLink = program.take_link(id).map_err(failed)?.into();
     // The pin is switched in one step, so that one of both is always pinned.
-    let (pin, next) = (pins.dispatch(), pins.dispatch().with_extension("next"));
+    let (pin, next) = (pins.dispatch(), pins.next_dispatch());
     let switched = unpin(&next).and_then(|()| {
         link.pin(&next).map_err(std::io::Error::other)?;
         std::fs::rename(&next, &pin)

@@ -20,18 +20,16 @@ pub(super) struct Loaded {
     pub(super) reused: bool,
 }
 
-/// Whether this build embeds the kernel programs.
-pub fn built() -> bool {
-    !OBJECT.is_empty()
+/// The embedded object file; `None` when this was built without kernel programs.
+pub fn object() -> Option<&'static [u8]> {
+    (!OBJECT.is_empty()).then_some(OBJECT)
 }
 
 /// Loads both programs. `debug` keeps their log statements in.
 pub(super) fn load(pins: &Pins, debug: bool) -> Result<Loaded, DataplaneError> {
-    if !built() {
-        return Err(DataplaneError::NotBuilt);
-    }
+    let object = object().ok_or(DataplaneError::NotBuilt)?;
     pins.prepare()?;
-    let reused = match reusable(pins)? {
+    let reused = match reusable(object, pins)? {
         Reuse::Nothing => false,
         Reuse::All => true,
         Reuse::Refused(why) => {
@@ -52,7 +50,7 @@ pub(super) fn load(pins: &Pins, debug: bool) -> Result<Loaded, DataplaneError> {
     for (name, path) in &paths {
         loader.map_pin_path(name, path.as_path());
     }
-    let mut ebpf = loader.load(OBJECT).map_err(|error| {
+    let mut ebpf = loader.load(object).map_err(|error| {
         DataplaneError::kernel("create the maps of the kernel programs", &error)
     })?;
     super::attach::load_programs(&mut ebpf)?;
@@ -66,8 +64,8 @@ enum Reuse {
 }
 
 /// Compares each pinned map with the object's definition.
-fn reusable(pins: &Pins) -> Result<Reuse, DataplaneError> {
-    let object = Object::parse(OBJECT)
+fn reusable(object: &[u8], pins: &Pins) -> Result<Reuse, DataplaneError> {
+    let object = Object::parse(object)
         .map_err(|error| DataplaneError::kernel("read the embedded kernel programs", &error))?;
     let mut pinned = 0;
     for &name in map::PINNED {

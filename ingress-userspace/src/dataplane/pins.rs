@@ -69,6 +69,11 @@ impl Pins {
         self.links().join("dispatch")
     }
 
+    /// Where a new `dispatch` waits to take the place of the old one. No dot: bpffs refuses it.
+    pub(super) fn next_dispatch(&self) -> PathBuf {
+        self.links().join("dispatch-next")
+    }
+
     pub(super) fn steer(&self, interface: u32) -> PathBuf {
         self.links().join(format!("steer-{interface}"))
     }
