@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod ca;
 pub mod deadline;
+pub mod edge;
 pub mod lab;
 pub mod require;
 pub mod story;

@@ -18,6 +18,7 @@ use tokio::task::spawn_local;
 use super::Failure;
 use super::body::RequestBody;
 use super::http1::{self, Service};
+use super::http2;
 use super::request::{self, Connection, Served};
 use super::worker::WorkerState;
 use crate::config::PortProtocol;
@@ -143,7 +144,13 @@ async fn https(
         return;
     };
     let connection = Connection::new(peer, local, PortProtocol::Https, handshaken.sni);
-    http1(handshaken.stream, state, connection).await;
+    match handshaken.protocol {
+        tls::Protocol::Http1 => http1(handshaken.stream, state, connection).await,
+        tls::Protocol::Http2 => {
+            let connection = Rc::new(connection);
+            http2::serve_connection(handshaken.stream, state.clone(), connection).await;
+        }
+    }
 }
 
 async fn http1<T: http1::Io + 'static>(stream: T, state: &Rc<WorkerState>, connection: Connection) {
