@@ -117,7 +117,10 @@ impl Acceptor {
                         let connection = Connection::new(peer, local, protocol, None);
                         http1(stream, &state, connection).await;
                     }
-                    PortProtocol::Https => https(stream, &tls, &state, (peer, local)).await,
+                    // Boxed: plain connections do not pay for its size.
+                    PortProtocol::Https => {
+                        Box::pin(https(stream, &tls, &state, (peer, local))).await;
+                    }
                 }
             };
             if AssertUnwindSafe(served).catch_unwind().await.is_err() {
@@ -148,7 +151,9 @@ async fn https(
         tls::Protocol::Http1 => http1(handshaken.stream, state, connection).await,
         tls::Protocol::Http2 => {
             let connection = Rc::new(connection);
-            http2::serve_connection(handshaken.stream, state.clone(), connection).await;
+            // Boxed: HTTP/1 connections do not pay for its size.
+            let served = http2::serve_connection(handshaken.stream, state.clone(), connection);
+            Box::pin(served).await;
         }
     }
 }

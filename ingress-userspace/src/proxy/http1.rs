@@ -67,10 +67,11 @@ pub async fn serve_connection<T, S>(
             if let Poll::Ready(readable) = shared.borrow_mut().poll_readable(cx) {
                 return Poll::Ready(if readable { Idle::Readable } else { Idle::Over });
             }
-            if drained.as_mut().poll(cx).is_ready() || deadline.poll(cx, until).is_ready() {
+            // A client that has just connected is about to ask: it is still served.
+            if requests > 0 && drained.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Idle::Over);
             }
-            Poll::Pending
+            deadline.poll(cx, until).map(|()| Idle::Over)
         });
         if let Idle::Over = idle.await {
             break;
