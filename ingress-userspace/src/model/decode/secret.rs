@@ -73,7 +73,8 @@ fn bytes(
         report.add(&at, Reason::SecretInvalid, "missing");
         return Err(Refused);
     };
-    let encoded: String = report.text(&at, value)?.split_ascii_whitespace().collect();
+    // Line breaks are skipped and nothing else, as in the API server.
+    let encoded = report.text(&at, value)?.replace(['\r', '\n'], "");
     STANDARD.decode(&encoded).map_err(|error| {
         report.add(&at, Reason::SecretInvalid, format!("not base64: {error}"));
         Refused
