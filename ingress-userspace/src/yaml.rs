@@ -8,9 +8,14 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Options, Spanned};
 
-/// Errors as one sentence, without an excerpt of the text (it may be a key).
+/// Errors as one sentence, without an excerpt of the text (it may be a key). What is parsed is
+/// bounded by the text's own size, which callers limit; aliases may add little to it.
 pub fn options() -> Options {
-    serde_saphyr::options! { with_snippet: false }
+    serde_saphyr::options! {
+        with_snippet: false,
+        budget: serde_saphyr::budget! { max_events: 64_000_000, max_nodes: 32_000_000 },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 },
+    }
 }
 
 /// The 1-based line of the deepest part of `field` that the document has, such as that of

@@ -108,3 +108,44 @@ fn directory_of(path: &Path) -> PathBuf {
         _ => PathBuf::from("."),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    async fn told(source: &mut FileSource) {
+        tokio::time::timeout(Duration::from_secs(20), source.changed()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn tells_edits_replacements_and_swaps() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("..1")).unwrap();
+        fs::write(at("..1/c.yaml"), "1").unwrap();
+        symlink("..1", at("..data")).unwrap();
+        symlink("..data/c.yaml", at("c.yaml")).unwrap();
+        let mut source = FileSource::start(&at("c.yaml")).unwrap();
+
+        fs::create_dir(at("..2")).unwrap();
+        fs::write(at("..2/c.yaml"), "2").unwrap();
+        symlink("..2", at("..tmp")).unwrap();
+        fs::rename(at("..tmp"), at("..data")).unwrap();
+        told(&mut source).await;
+
+        fs::write(at("new"), "3").unwrap();
+        fs::rename(at("new"), at("c.yaml")).unwrap();
+        told(&mut source).await;
+
+        fs::write(at("c.yaml"), "4").unwrap();
+        told(&mut source).await;
+    }
+
+    #[test]
+    fn a_missing_directory_is_an_error() {
+        assert!(FileSource::start(Path::new("/nonexistent/genkan.yaml")).is_err());
+    }
+}

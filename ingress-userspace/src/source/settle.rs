@@ -132,3 +132,6 @@ impl Settle {
         Due { paths, everything: std::mem::take(&mut self.everything) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,8 +24,9 @@ use super::document::{self, Document, Unreadable};
 use crate::model::decode::{self, Decoded, Settings};
 use crate::model::{Change, Kind, Object, ObjectRef, Origin, Problem, Reason};
 
-/// A document beyond this many bytes is refused: the API server's limit for a request.
-pub(super) const DOCUMENT_LIMIT: usize = 3 << 20;
+/// A document beyond this many bytes is refused. The API server takes 3 MiB for one object; a
+/// `kind: List` of a whole cluster is more.
+pub(super) const DOCUMENT_LIMIT: usize = 32 << 20;
 
 /// What was found under a path.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -163,9 +163,8 @@ async fn merges_what_nobody_has_fetched() {
     until(&mut source, |u| port(u, "a") == Some(1)).await;
     fs::remove_file(dir.path().join("a.yaml")).unwrap();
     // The removal is in the slot when the next edit comes.
-    while source.slot.update.lock().unwrap().is_none() {
-        tokio::task::yield_now().await;
-    }
+    let waiting = source.slot.filled.notified();
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap();
     fs::write(dir.path().join("b.yaml"), service("b", 1)).unwrap();
     let all = until(&mut source, |u| port(u, "b") == Some(1)).await;
     assert_eq!(all.change.removals.len(), 1);
