@@ -112,8 +112,9 @@ fn build(plan: &Plan, out: &Path) -> Result<String, String> {
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("RUSTC_WRAPPER")
         .env_remove("CARGO_BUILD_TARGET");
-    let output =
-        cargo.output().map_err(|error| format!("cannot run {cargo:?} for the kernel programs: {error}"))?;
+    let output = cargo
+        .output()
+        .map_err(|error| format!("cannot run {cargo:?} for the kernel programs: {error}"))?;
     if !output.status.success() {
         return Err(format!(
             "building the kernel programs failed ({}, {}):\n{}",
@@ -313,12 +314,12 @@ impl Compiler {
     fn version(&self) -> Result<Version, String> {
         let text = self.run(&["-vV"])?;
         let field = |name: &str| {
-            text.lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-                .and_then(|value| {
+            text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).and_then(
+                |value| {
                     let mut parts = value.split('.').map_while(|part| part.parse().ok());
                     Some((parts.next()?, parts.next().unwrap_or(0)))
-                })
+                },
+            )
         };
         let (major, minor) = field("release")
             .ok_or_else(|| format!("cannot read the version of {}", self.path.display()))?;
@@ -334,7 +335,9 @@ impl Compiler {
             return false;
         };
         fs::read_dir(directory.trim()).is_ok_and(|entries| {
-            entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
+            entries
+                .flatten()
+                .any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
         })
     }
 

@@ -10,8 +10,8 @@ use ingress_common::map;
 
 use super::{DataplaneError, Pins};
 
-/// Empty until build.rs embeds the kernel programs.
-static OBJECT: &[u8] = &[];
+/// Empty when the build was told to leave the kernel programs out.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/genkan.bpf.o"));
 
 /// Loaded programs.
 pub(super) struct Loaded {
