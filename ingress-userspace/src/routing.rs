@@ -12,6 +12,8 @@ pub mod host;
 mod matcher;
 pub mod path;
 pub mod pattern;
+#[cfg(any(test, feature = "testing"))]
+pub mod reference;
 pub mod rewrite;
 pub mod route;
 pub mod settings;

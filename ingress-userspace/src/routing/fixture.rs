@@ -1,6 +1,7 @@
 //! Model values for tests and benchmarks, written the way a manifest reads.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
@@ -89,18 +90,18 @@ pub fn ready_service(name: &str, address: &str) -> [Object; 2] {
 
 /// Valid from 0 to 10 years after the epoch; all fixtures share one key.
 pub fn certificate(secret: &str, names: &[&str]) -> CertificateSecret {
-    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let certified = certified_key();
     CertificateSecret {
         object: object(Kind::Secret, secret),
-        certified: certified_key(),
         names: names.iter().map(|&name| name.into()).collect(),
         not_before: 0,
         not_after: 10 * 365 * 24 * 3600,
-        fingerprint: NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string().into(),
+fingerprint: format!("{certified:p}").into(),
+        certified,
     }
 }
 
-/// Told from others by its address only.
+/// Each differs from the others by the last link of its chain, which no client is shown.
 pub fn certified_key() -> Arc<CertifiedKey> {
     static PAIR: OnceLock<(CertificateDer<'static>, Arc<dyn SigningKey>)> = OnceLock::new();
     let (leaf, key) = PAIR.get_or_init(|| {
@@ -110,7 +111,10 @@ pub fn certified_key() -> Arc<CertifiedKey> {
             PrivateKeyDer::try_from(pair.signing_key.serialize_der()).expect("rcgen writes PKCS#8");
         (pair.cert.der().clone(), any_supported_type(&der).expect("ECDSA is supported"))
     });
-    Arc::new(CertifiedKey::new(vec![leaf.clone()], key.clone()))
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let chain = vec![leaf.clone(), CertificateDer::from(number.to_vec())];
+    Arc::new(CertifiedKey::new(chain, key.clone()))
 }
 
 pub fn upserts(objects: impl IntoIterator<Item = Object>) -> Change {

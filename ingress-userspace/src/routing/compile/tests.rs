@@ -10,7 +10,13 @@ use crate::routing::{
     path,
 };
 
+mod classes;
+mod conflicts;
+mod endpoints;
 mod hosts;
+mod paths;
+mod properties;
+mod tls;
 
 /// A compiler with what it made so far.
 struct World {

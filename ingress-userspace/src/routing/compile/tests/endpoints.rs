@@ -1,0 +1,206 @@
+//! E1-E8, E14, E15, D23: from Services and endpoints to clusters.
+
+use super::World;
+use crate::config::{BalanceConfig, Config, TlsConfig};
+use crate::model::ingress::BackendProtocol;
+use crate::model::{Endpoint, EndpointSet, Kind, Object, Service};
+use crate::routing::fixture::{
+    endpoint, endpoint_port, ingress, object, ready_service, removals, service, slice, upserts,
+};
+use crate::routing::{Balance, ClusterState, Settings, UpstreamProtocol};
+
+fn world(service: Service, sets: impl IntoIterator<Item = EndpointSet>) -> World {
+    World::of([ingress("a").prefix("h", "/", "s:80").object(), Object::Service(service)])
+        .and(sets.into_iter().map(Object::Endpoints))
+}
+
+fn plain(sets: impl IntoIterator<Item = EndpointSet>) -> World {
+    world(service("s", &[("", 80)]), sets)
+}
+
+fn addresses(world: &World) -> Vec<String> {
+    let cluster = world.cluster("h", "/");
+    cluster.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect()
+}
+
+fn terminating(address: &str, serving: bool) -> Endpoint {
+    Endpoint { ready: false, serving, terminating: true, ..endpoint(address) }
+}
+
+fn unready(address: &str) -> Endpoint {
+    Endpoint { ready: false, serving: false, ..endpoint(address) }
+}
+
+fn set(endpoints: Vec<Endpoint>) -> EndpointSet {
+    EndpointSet { endpoints, ..slice("s-1", "s", &[]) }
+}
+
+#[test]
+fn e1_slices_are_united_without_duplicates_in_sorted_order() {
+    let mut world = plain([
+        slice("s-2", "s", &["10.0.0.3", "10.0.0.1"]),
+        slice("s-1", "s", &["10.0.0.1", "10.0.0.2", "2001:db8::1"]),
+        slice("t-1", "t", &["10.0.0.9"]),
+        slice("other/s-1", "s", &["10.0.0.8"]),
+    ]);
+    let all = ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080", "[2001:db8::1]:8080"];
+    assert_eq!(addresses(&world), all);
+    world.apply(removals([(Kind::EndpointSlice, "s-1")]));
+    assert_eq!(addresses(&world), ["10.0.0.1:8080", "10.0.0.3:8080"]);
+}
+
+#[test]
+fn e1_endpoints_object_counts_only_without_slices() {
+    let legacy =
+        EndpointSet { object: object(Kind::Endpoints, "s"), ..slice("s", "s", &["10.0.0.7"]) };
+    let mut world = plain([legacy, slice("s-1", "s", &["10.0.0.1"])]);
+    assert_eq!(addresses(&world), ["10.0.0.1:8080"]);
+    world.apply(removals([(Kind::EndpointSlice, "s-1")]));
+    assert_eq!(addresses(&world), ["10.0.0.7:8080"]);
+}
+
+#[test]
+fn e1_slice_that_changes_its_service_leaves_the_old_one() {
+    let mut world = plain([slice("s-1", "s", &["10.0.0.1"])]);
+    world.apply(upserts([Object::Endpoints(slice("s-1", "t", &["10.0.0.1"]))]));
+    assert_eq!(world.cluster("h", "/").state, ClusterState::NoEndpoints);
+}
+
+#[test]
+fn e3_conditions_decide_with_their_defaults_applied() {
+    let world = plain([set(vec![endpoint("10.0.0.1"), unready("10.0.0.2")])]);
+    assert_eq!(addresses(&world), ["10.0.0.1:8080"]);
+    let published = Endpoint { ready: true, ..terminating("10.0.0.1", false) };
+    assert!(addresses(&plain([set(vec![published])])).is_empty());
+}
+
+#[test]
+fn e4_ready_ones_else_those_that_terminate_and_still_serve() {
+    let going = || vec![terminating("10.0.0.2", true), terminating("10.0.0.3", false)];
+    let mut all = going();
+    all.push(endpoint("10.0.0.1"));
+    assert_eq!(addresses(&plain([set(all)])), ["10.0.0.1:8080"]);
+    let mut all = going();
+    all.push(unready("10.0.0.4"));
+    let world = plain([set(all)]);
+    assert_eq!(addresses(&world), ["10.0.0.2:8080"]);
+    assert_eq!(world.cluster("h", "/").state, ClusterState::Ready);
+    let world = plain([set(vec![terminating("10.0.0.3", false), unready("10.0.0.4")])]);
+    assert_eq!(world.cluster("h", "/").state, ClusterState::NoEndpoints);
+}
+
+#[test]
+fn e5_endpoint_that_leaves_is_gone_from_the_next_snapshot_only() {
+    let mut world = plain([slice("s-1", "s", &["10.0.0.1", "10.0.0.2"])]);
+    let before = world.cluster("h", "/");
+    let compiled = world.apply(upserts([Object::Endpoints(slice("s-1", "s", &["10.0.0.2"]))]));
+    assert_eq!(before.endpoints.len(), 2);
+    assert_eq!(addresses(&world), ["10.0.0.2:8080"]);
+    assert!(compiled.touched.is_empty(), "no host is compiled for an endpoint");
+}
+
+#[test]
+fn e6_port_is_matched_by_name_and_its_number_may_differ_by_slice() {
+    let mut one = slice("s-1", "s", &["10.0.0.1"]);
+    one.ports = vec![endpoint_port("admin", Some(9)), endpoint_port("http", Some(8080))];
+    let mut two = slice("s-2", "s", &["10.0.0.2"]);
+    two.ports = vec![endpoint_port("http", Some(8081))];
+    let mut three = slice("s-3", "s", &["10.0.0.3"]);
+    three.ports = vec![endpoint_port("http", None)];
+    let mut four = slice("s-4", "s", &["10.0.0.4"]);
+    four.ports = vec![endpoint_port("", Some(7))];
+    let world = world(service("s", &[("http", 80), ("admin", 90)]), [one, two, three, four]);
+    assert_eq!(addresses(&world), ["10.0.0.1:8080", "10.0.0.2:8081", "10.0.0.3:80"]);
+}
+
+#[test]
+fn e7_app_protocol_of_service_or_slice_chooses_the_protocol() {
+    use UpstreamProtocol::{H2c, Http1, Http1Tls};
+    let of = |app: &str, on_service: bool| {
+        let (mut service, mut set) = (service("s", &[("", 80)]), slice("s-1", "s", &["10.0.0.1"]));
+        let target = if on_service {
+            &mut service.ports[0].app_protocol
+        } else {
+            &mut set.ports[0].app_protocol
+        };
+        *target = Some(app.into());
+        world(service, [set]).cluster("h", "/").protocol
+    };
+    for (app, protocol) in [
+        ("kubernetes.io/h2c", H2c),
+        ("kubernetes.io/ws", Http1),
+        ("kubernetes.io/wss", Http1Tls { verify: true }),
+        ("https", Http1Tls { verify: true }),
+        ("http", Http1),
+        ("example.com/unknown", Http1),
+    ] {
+        assert_eq!(of(app, true), protocol, "{app}");
+        assert_eq!(of(app, false), protocol, "{app}");
+    }
+}
+
+#[test]
+fn e7_annotation_wins_and_two_ingresses_may_differ_on_one_port() {
+    let mut h2c = service("s", &[("", 80)]);
+    h2c.ports[0].app_protocol = Some("kubernetes.io/h2c".into());
+    let world = world(h2c, [slice("s-1", "s", &["10.0.0.1"])]).and([
+        ingress("b").protocol(BackendProtocol::Https).prefix("h", "/b", "s:80").object(),
+        ingress("c").protocol(BackendProtocol::H2).prefix("h", "/c", "s:80").object(),
+        ingress("d").protocol(BackendProtocol::Http).prefix("h", "/d", "s:80").object(),
+    ]);
+    let protocol = |path| world.cluster("h", path).protocol;
+    assert_eq!(protocol("/"), UpstreamProtocol::H2c);
+    assert_eq!(protocol("/b"), UpstreamProtocol::Http1Tls { verify: true });
+    assert_eq!(protocol("/c"), UpstreamProtocol::H2Tls { verify: true });
+    assert_eq!(protocol("/d"), UpstreamProtocol::Http1);
+}
+
+#[test]
+fn d23_upstream_certificates_are_verified_natively_and_not_in_compat() {
+    let protocol = |world: World| {
+        let all = ingress("a").protocol(BackendProtocol::Https).prefix("h", "/", "s:80");
+        world.and([all.object()]).and(ready_service("s", "10.0.0.1")).cluster("h", "/").protocol
+    };
+    assert_eq!(protocol(World::new()), UpstreamProtocol::Http1Tls { verify: true });
+    assert_eq!(protocol(World::nginx()), UpstreamProtocol::Http1Tls { verify: false });
+    let tls = TlsConfig { verify_upstream: Some(false), ..TlsConfig::default() };
+    let off = Settings::from(&Config { tls, ..Config::default() });
+    assert_eq!(protocol(World::with(off)), UpstreamProtocol::Http1Tls { verify: false });
+}
+
+#[test]
+fn e8_headless_and_hand_written_services_work_the_same_way() {
+    let mut headless = service("s", &[("", 80)]);
+    headless.ports[0].target_port = None;
+    let world = world(headless, [slice("by-hand", "s", &["192.0.2.1"])]);
+    assert_eq!(addresses(&world), ["192.0.2.1:8080"]);
+}
+
+#[test]
+fn e14_cluster_is_the_same_whatever_the_service_says_of_policy_or_affinity() {
+    let config = Config { balance: BalanceConfig::LeastRequest, ..Config::default() };
+    let world = World::with(Settings::from(&config))
+        .and([ingress("a").prefix("h", "/", "s:80").object()])
+        .and(ready_service("s", "10.0.0.1"));
+    assert_eq!(world.cluster("h", "/").balance, Balance::LeastRequest);
+    assert_eq!(plain([]).cluster("h", "/").balance, Balance::RoundRobin);
+}
+
+#[test]
+fn e15_external_name_is_off() {
+    let mut external = service("s", &[("", 80)]);
+    external.external_name = Some("example.com".into());
+    let world = world(external, [slice("s-1", "s", &["10.0.0.1"])]);
+    let cluster = world.cluster("h", "/");
+    assert_eq!(cluster.state, ClusterState::ExternalName);
+    assert!(cluster.endpoints.is_empty());
+    assert_eq!(world.told(), ["UnsupportedBackend a spec.rules[0].http.paths[0].backend"]);
+}
+
+/// E17: nothing comes, nothing changes.
+#[test]
+fn e17_last_known_set_stays_without_news() {
+    let mut world = plain([slice("s-1", "s", &["10.0.0.1"])]);
+    world.compiler.advance(i64::MAX / 2);
+    assert_eq!(addresses(&world), ["10.0.0.1:8080"]);
+}
