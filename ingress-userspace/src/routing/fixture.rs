@@ -96,7 +96,7 @@ pub fn certificate(secret: &str, names: &[&str]) -> CertificateSecret {
         names: names.iter().map(|&name| name.into()).collect(),
         not_before: 0,
         not_after: 10 * 365 * 24 * 3600,
-fingerprint: format!("{certified:p}").into(),
+        fingerprint: format!("{certified:p}").into(),
         certified,
     }
 }

@@ -9,8 +9,8 @@ use super::{World, nginx};
 use crate::model::class::CONTROLLER;
 use crate::model::{CertificateSecret, Ingress, Kind, Object, ObjectRef, PathKind};
 use crate::routing::fixture::{
-    IngressFixture, backend, certificate, class, ingress, object, ready_service, removals, service,
-    slice, upserts,
+    IngressFixture, backend, certificate, class, ingress, object, ready_service, service, slice,
+    upserts,
 };
 use crate::routing::{Action, CertificateChoice, RequestHost, Settings, reference};
 
