@@ -4,6 +4,8 @@
 //! clippy, the test binaries) and never link the product, so that `cargo xtask` itself builds in
 //! seconds on a machine that has nothing but rustup and a C linker.
 
+mod demo;
+mod ebpf;
 mod lint;
 mod program;
 mod progress;
@@ -26,15 +28,21 @@ struct Arguments {
 enum Command {
     /// Find out what this machine lacks, say why it is needed, and install it
     Setup(setup::Arguments),
+    /// The whole way of a request in network namespaces, with real manifests; needs root
+    Demo(demo::Arguments),
     /// Format, clippy for host and kernel code, layers, file lengths, unsafe, licences
     Lint(lint::Arguments),
     /// Set up, lint, and run every test; ends with the line `N passed, N failed, N skipped`
     Test(test::Arguments),
+    /// Build and inspect the kernel programs
+    Ebpf(ebpf::Arguments),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Setup(arguments) => setup::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Ebpf(arguments) => ebpf::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
     };

@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -96,6 +96,25 @@ impl Program {
     pub(crate) fn succeeds(mut self) -> bool {
         let quiet = self.command.stdout(Stdio::null()).stderr(Stdio::null());
         quiet.status().is_ok_and(|status| status.success())
+    }
+
+    /// Runs with the terminal as its output.
+    ///
+    /// # Errors
+    /// The program can't be started or waited for.
+    pub(crate) fn visible(mut self) -> Result<ExitStatus> {
+        self.command.stdin(Stdio::inherit());
+        self.command.status().with_context(|| format!("start {}", self.name))
+    }
+
+    /// Starts it and returns; its output goes to a file.
+    ///
+    /// # Errors
+    /// The program can't be started.
+    pub(crate) fn background(mut self, output: File) -> Result<Child> {
+        let errors = output.try_clone().context("open the output file twice")?;
+        self.command.stdout(output).stderr(errors);
+        self.command.spawn().with_context(|| format!("start {}", self.name))
     }
 
     /// Runs with its output in the log `name`, whose last line is shown beside the step.

@@ -89,6 +89,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The part that loads the kernel programs, for `cargo xtask ebpf verify`.
+pub(crate) fn run_kernel() -> Result<ExitCode> {
+    run(&Arguments { only: vec![Part::Kernel] })
+}
+
 fn run_part(part: Part, binaries: &[Binary]) -> Result<Tally> {
     let mut tally = Tally::default();
     for binary in binaries.iter().filter(|binary| binary.part == part) {

@@ -65,6 +65,7 @@ const TABLE: &[Row] = &[
     at(5, "telemetry"),
     at(5, "drain"),
     at(5, "clock"),
+    at(5, "yaml"),
 ];
 
 /// Crates that do I/O, keep time or schedule.
