@@ -40,9 +40,10 @@ const OBJECTS: &[&str] = &["model"];
 const TABLE: &[Row] = &[
     // 0: the process. Nobody knows these.
     at(0, "main"),
-    at(0, "cli").beside(&["app"]),
-    at(0, "app"),
-    at(0, "testing").beside(&["app"]),
+    at(0, "app").beside(&["agent", "cli"]),
+    at(0, "agent"),
+    at(0, "cli"),
+    at(0, "testing").beside(&["agent", "app", "cli"]),
     // 1: drivers. They do I/O and meet only through channels that `app` makes.
     at(1, "source"),
     at(1, "dataplane"),
