@@ -10,6 +10,7 @@ use super::workers::Place;
 use crate::cli::RunOptions;
 use crate::config::{Config, VipConfig};
 use crate::dataplane::{Dataplane, Event, Events, KernelLog, Options, Report};
+use crate::net::address;
 use crate::net::listen::{Family, ListenerGroup, listen_direct};
 use crate::net::load::{LoadBoard, LoadSlot};
 
@@ -38,6 +39,7 @@ impl Entrance {
         let config = &options.config;
         if options.no_bpf {
             say_what_is_missing(options);
+            make_local(&config.vips).await;
             let loads = LoadBoard::heap(places.len());
             return Ok(Self::Bound { vips: config.vips.clone(), loads });
         }
@@ -133,6 +135,15 @@ impl Entrance {
 impl std::fmt::Display for NamedEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.vip, self.event)
+    }
+}
+
+/// Brings packets for the VIPs to this host. Without the right to do so the operator does it.
+async fn make_local(vips: &[VipConfig]) {
+    for &address in vips.iter().flat_map(|vip| &vip.addresses) {
+        if let Err(error) = address::add_local(address).await {
+            tracing::warn!(%address, "no local route, add it by other means: {error}");
+        }
     }
 }
 
