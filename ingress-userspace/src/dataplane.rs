@@ -101,8 +101,8 @@ impl Dataplane {
             kernel_log,
         };
         let next = dataplane.plan_for(config)?;
-        // Before any route: a VIP must not reach another socket of the host.
-        dataplane.step_to(next, Steps::Maps).await?;
+        // Before any new route: a VIP must not reach another socket of the host.
+        dataplane.step_to(next, Steps::BeforeAttaching).await?;
         attach::dispatch(&mut dataplane.ebpf, &dataplane.pins)?;
         dataplane.attach_interfaces(config).await?;
         let next = dataplane.plan_for(config)?;
@@ -200,10 +200,7 @@ impl Dataplane {
                 return Err(error);
             }
         }
-        let routes = match which {
-            Steps::All => next.routes.clone(),
-            Steps::Maps => self.plan.routes.clone(),
-        };
+        let routes = std::mem::take(&mut self.plan.routes);
         self.plan = Plan { routes, ..next };
         Ok(())
     }
@@ -211,14 +208,15 @@ impl Dataplane {
     async fn step(&mut self, step: &Operation, which: Steps) -> Result<(), DataplaneError> {
         tracing::debug!(target: "genkan::dataplane", ?step, "kernel step");
         match *step {
-            Operation::AddRoute { address } if which == Steps::All => {
+            Operation::AddRoute { .. } if which == Steps::BeforeAttaching => Ok(()),
+            Operation::AddRoute { address } => {
                 address::add_local(address).await.map_err(|error| {
                     DataplaneError::netlink(format!("make {address} a local address"), error)
                 })?;
                 self.plan.routes.insert(address);
                 Ok(())
             }
-            Operation::RemoveRoute { address } if which == Steps::All => {
+            Operation::RemoveRoute { address } => {
                 address::remove_local(address).await.map_err(|error| {
                     DataplaneError::netlink(format!("remove the local route of {address}"), error)
                 })?;
@@ -321,8 +319,8 @@ impl Dataplane {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Steps {
     All,
-    /// All but routes.
-    Maps,
+    /// All but new routes.
+    BeforeAttaching,
 }
 
 async fn local_routes() -> Result<BTreeSet<std::net::IpAddr>, DataplaneError> {

@@ -14,7 +14,7 @@ use aya::programs::{ProgramError, SkLookup, Xdp, XdpMode as AyaMode, loaded_prog
 use ingress_common::map::{PROGRAM_DISPATCH, PROGRAM_STEER};
 
 use super::error::chain;
-use super::pins::unpin;
+use super::pins::{release_link, unpin};
 use super::{DataplaneError, Pins};
 use crate::net::interface::{Interface, XdpAttachment, XdpMode};
 
@@ -120,7 +120,8 @@ pub(super) fn steer(
 /// Detaches `steer` from a device.
 pub(super) fn release(pins: &Pins, interface: u32) -> Result<(), DataplaneError> {
     let pin = pins.steer(interface);
-    unpin(&pin).map_err(|error| DataplaneError::io(format!("unpin {}", pin.display()), error))
+    release_link(&pin)
+        .map_err(|error| DataplaneError::io(format!("detach {}", pin.display()), error))
 }
 
 fn occupant(pins: &Pins, interface: &Interface) -> Occupant {

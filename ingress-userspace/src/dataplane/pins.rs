@@ -10,6 +10,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::DataplaneError;
+use crate::net::sys;
 
 const DEFAULT: &str = "/sys/fs/bpf/genkan";
 const FILE_SYSTEM: &str = "/sys/fs/bpf";
@@ -107,10 +108,12 @@ impl Pins {
 
     /// Unpins everything, links first: with them the programs go. Returns how many pins there were.
     pub(super) fn remove(&self) -> io::Result<usize> {
-        let mut directories = entries(&self.directory);
-        directories.sort_by_key(|path| *path != self.links());
         let mut removed = 0;
-        for directory in directories {
+        for link in entries(&self.links()) {
+            release_link(&link)?;
+            removed += 1;
+        }
+        for directory in entries(&self.directory) {
             removed += entries(&directory).len();
             remove_all(&directory)?;
         }
@@ -133,6 +136,16 @@ impl Pins {
             .and_then(|path| statfs(path).ok())
             .is_some_and(|facts| facts.filesystem_type() == BPF_FS_MAGIC)
     }
+}
+
+/// Detaches the program of a pinned link, then unpins it. Nothing happens when it is not there.
+pub(super) fn release_link(path: &Path) -> io::Result<()> {
+    match sys::detach_pinned_link(path) {
+        // ENOLINK: its device is gone, and the link has let go.
+        Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => {}
+        other => ignore_missing(other)?,
+    }
+    unpin(path)
 }
 
 /// Unpins one object. Nothing happens when it is not there.

@@ -109,8 +109,8 @@ impl Plan {
             },
             ..Self::default()
         };
-        for vip in vips {
-            self.place(vip, &mut next)?;
+        for (vip, id) in vips.iter().zip(self.ids_for(vips)) {
+            self.place(vip, id, &mut next)?;
         }
         next.routes = next.vips.keys().copied().collect();
         let v4 = next.rules.keys().filter(|rule| matches!(rule.net, IpNet::V4(_))).count();
@@ -132,8 +132,8 @@ impl Plan {
                 steps.push(Operation::CpuWorker { cpu, worker });
             }
         }
-        let (known, wanted) = (self.ids(), next.ids());
-        steps.extend(wanted.difference(&known).map(|&id| Operation::ResetCounters { id }));
+        let others = next.names.keys().filter(|&&id| self.counts_another(id, next));
+        steps.extend(others.map(|&id| Operation::ResetCounters { id }));
         for (&rule, &verdict) in &next.rules {
             if self.rules.get(&rule) != Some(&verdict) {
                 steps.push(Operation::InsertRule { rule, verdict });
@@ -163,8 +163,8 @@ impl Plan {
     }
 
     /// Puts all addresses of a VIP into `next`.
-    fn place(&self, vip: &VipConfig, next: &mut Self) -> Result<(), PlanError> {
-        let addresses: BTreeSet<IpAddr> = vip.addresses.iter().map(IpAddr::to_canonical).collect();
+    fn place(&self, vip: &VipConfig, id: u32, next: &mut Self) -> Result<(), PlanError> {
+        let addresses = addresses(vip);
         for address in &addresses {
             if let Some(placed) = next.vips.get(address) {
                 return Err(PlanError::AddressTwice {
@@ -176,7 +176,6 @@ impl Plan {
         }
         let ports: BTreeSet<u16> = vip.ports.iter().map(|port| port.port).collect();
         let ports: Vec<u16> = ports.into_iter().collect();
-        let id = self.id(&vip.name, &addresses, next);
         let mut value = VipValue::serving(id, &ports, &[])
             .ok_or_else(|| PlanError::TooManyPorts { vip: vip.name.clone(), count: ports.len() })?;
 
@@ -199,16 +198,35 @@ impl Plan {
         Ok(())
     }
 
-    /// The counter index that the VIP has, else one that nobody has.
-    fn id(&self, name: &str, addresses: &BTreeSet<IpAddr>, next: &Self) -> u32 {
-        let by_name = self.names.iter().find(|(_, known)| *known == name).map(|(&id, _)| id);
-        let by_address = addresses.iter().filter_map(|a| self.vips.get(a)).map(|value| value.id);
-        let free = |id: &u32| !next.names.contains_key(id);
-        let kept = by_name.into_iter().chain(by_address).find(free);
-        let used = self.ids();
-        kept.or_else(|| (0..MAX_VIPS).find(|id| free(id) && !used.contains(id)))
-            .or_else(|| (0..MAX_VIPS).find(free))
-            .expect("there are at most as many VIPs as indices")
+    /// Counter indices: those that the VIPs have, by name or else by address; new ones for the
+    /// rest, preferably not of a VIP that is going.
+    fn ids_for(&self, vips: &[VipConfig]) -> Vec<u32> {
+        let mut taken = BTreeSet::new();
+        let kept: Vec<Option<u32>> = vips
+            .iter()
+            .map(|vip| {
+                let named = self.names.iter().find(|(_, name)| **name == vip.name);
+                let addressed = addresses(vip).into_iter().filter_map(|a| self.vips.get(&a));
+                let known = named.map(|(&id, _)| id).into_iter();
+                known.chain(addressed.map(|value| value.id)).find(|&id| taken.insert(id))
+            })
+            .collect();
+        let going: Vec<u32> = self.ids().difference(&taken).copied().collect();
+        let mut fresh = (0..MAX_VIPS)
+            .filter(|id| !taken.contains(id) && !going.contains(id))
+            .chain(going.iter().copied());
+        let mut fresh = || fresh.next().expect("there are at most as many VIPs as indices");
+        kept.into_iter().map(|kept| kept.unwrap_or_else(&mut fresh)).collect()
+    }
+
+    /// Whether a counter index is that of another VIP in `next`, or of none here.
+    fn counts_another(&self, id: u32, next: &Self) -> bool {
+        let same_name = self.names.contains_key(&id) && self.names.get(&id) == next.names.get(&id);
+        let of_id = |plan: &Self, address: &IpAddr| {
+            plan.vips.get(address).is_some_and(|value| value.id == id)
+        };
+        let same_address = self.vips.keys().any(|a| of_id(self, a) && of_id(next, a));
+        !same_name && !same_address
     }
 
     /// The rule set that the VIP has when it is this one, else a new number.
@@ -231,6 +249,11 @@ impl Plan {
     fn ids(&self) -> BTreeSet<u32> {
         self.vips.values().map(|value| value.id).collect()
     }
+}
+
+/// As they stand in packets: an IPv4-mapped address is IPv4.
+fn addresses(vip: &VipConfig) -> BTreeSet<IpAddr> {
+    vip.addresses.iter().map(IpAddr::to_canonical).collect()
 }
 
 /// Which worker each CPU prefers. A CPU with one worker of its own: that one. A CPU with more:

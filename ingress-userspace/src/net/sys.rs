@@ -3,8 +3,11 @@
 //! In: file descriptors and plain values. Out: safe owned values that undo themselves on drop.
 //! Nothing here decides anything.
 
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
@@ -23,6 +26,38 @@ pub fn readable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an owned descriptor stays open and the same as long as the value that is registered.
     let registered = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
     registered.map_err(|error| error.into_parts().1)
+}
+
+/// Takes the program of a pinned BPF link away at once. The pin stays, its link does nothing more.
+///
+/// Removing the pin alone lets the program run until the kernel has freed the link.
+pub fn detach_pinned_link(pin: &Path) -> io::Result<()> {
+    const OBJECT_GET: libc::c_long = 7;
+    const LINK_DETACH: libc::c_long = 34;
+    /// The part of `union bpf_attr` that both commands read.
+    #[repr(C)]
+    struct ObjectGet {
+        path: u64,
+        descriptor: u32,
+        flags: u32,
+    }
+
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let get = ObjectGet { path: path.as_ptr().expose_provenance() as u64, descriptor: 0, flags: 0 };
+    // SAFETY: the kernel reads `get` and the path in it, which ends with a zero; both outlive the
+    // call, and the size is that of `get`.
+    let opened =
+        unsafe { libc::syscall(libc::SYS_bpf, OBJECT_GET, &raw const get, size_of::<ObjectGet>()) };
+    let opened = i32::try_from(opened).ok().filter(|&descriptor| descriptor >= 0);
+    let opened = opened.ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: a new descriptor that nobody else has.
+    let link = unsafe { OwnedFd::from_raw_fd(opened) };
+    let descriptor = link.as_raw_fd();
+    // SAFETY: the kernel reads the four bytes of the descriptor, which outlive the call.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, LINK_DETACH, &raw const descriptor, size_of::<i32>())
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Name of the driver of a network device.

@@ -102,6 +102,10 @@ fn a_foreign_xdp_program_stays_and_is_named_and_the_vip_is_served() {
         assert_served(&lab.client);
 
         drop(foreign);
+        // The kernel lets a link go a moment after its last descriptor.
+        while interface::find(EdgeLab::UPLINK).await.unwrap().unwrap().xdp.is_some() {
+            tokio::task::yield_now().await;
+        }
         dataplane.apply(&config()).await.unwrap();
         assert_eq!(steer_of(&dataplane, EdgeLab::UPLINK), Steer::Native);
     });

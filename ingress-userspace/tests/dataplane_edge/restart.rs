@@ -8,8 +8,8 @@ use genkan::testing::require_tool;
 use ingress_common::Verdict;
 
 use crate::edge::{
-    Worker, assert_served, assert_times_out, config, count, eventually, on_edge, options, possible,
-    start,
+    Worker, assert_served, assert_times_out, config, connect, count, eventually, on_edge, options,
+    possible, start,
 };
 
 async fn steer_link() -> u32 {
@@ -71,8 +71,8 @@ fn a_restart_with_another_configuration_removes_what_is_gone() {
             (&[EdgeLab::VIP6][..], 0)
         );
         assert_eq!(genkan::net::address::local().await.unwrap(), [EdgeLab::VIP6].into());
-        crate::edge::connect(&lab.client, EdgeLab::VIP6, 80).unwrap();
-        crate::edge::connect(&lab.client, EdgeLab::VIP4, 80).unwrap_err();
+        connect(&lab.client, EdgeLab::VIP6, 80).unwrap();
+        connect(&lab.client, EdgeLab::VIP4, 80).unwrap_err();
     });
 }
 

@@ -201,3 +201,22 @@ fn workers_share_connections_by_their_published_load() {
         assert_eq!(count(&dataplane, Verdict::DispatchLeastLoaded), 8);
     });
 }
+
+#[test]
+fn packets_spread_over_cpus_by_cpumap_arrive() {
+    if !possible() {
+        return;
+    }
+    let lab = EdgeLab::new(0);
+    on_edge(&lab, async || {
+        let mut config = config();
+        config.steering.cpumap = 2;
+        let mut dataplane = start(&config).await;
+        let worker = Worker::listening(&mut dataplane);
+        assert_served(&lab.client);
+        assert_eq!(worker.accept_all(), 2);
+        config.steering.cpumap = 0;
+        dataplane.apply(&config).await.unwrap();
+        assert_served(&lab.client);
+    });
+}

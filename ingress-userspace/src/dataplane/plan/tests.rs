@@ -132,6 +132,22 @@ fn counters_follow_the_vip_and_a_new_vip_starts_at_zero() {
 }
 
 #[test]
+fn at_full_size_a_new_vip_takes_the_counters_of_the_one_that_goes() {
+    let address = |n: u32| Ipv4Addr::from_bits(0xcb00_7100 + n).to_string();
+    let all: Vec<VipConfig> =
+        (0..MAX_VIPS).map(|n| vip(&format!("vip{n}"), &[&address(n)])).collect();
+    let before = next(&Plan::default(), &all);
+    let mut changed = all[..511].to_vec();
+    changed.insert(0, vip("new", &["192.0.2.1"]));
+    let after = next(&before, &changed);
+    assert_eq!(value(&after, "192.0.2.1").id, value(&before, &address(511)).id);
+    assert_eq!(value(&after, &address(0)).id, value(&before, &address(0)).id);
+    let resets = before.steps(&after);
+    let resets = resets.iter().filter(|step| matches!(step, Operation::ResetCounters { .. }));
+    assert_eq!(resets.count(), 1);
+}
+
+#[test]
 fn a_removed_vip_loses_its_route_before_it_leaves_the_table() {
     let mut web = vip("web", &["203.0.113.80"]);
     web.allow = nets(&["198.51.100.0/24"]);
