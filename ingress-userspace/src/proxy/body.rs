@@ -10,6 +10,9 @@ use super::error::Failure;
 use super::{http1, http2};
 use crate::upstream::ResponseBody;
 
+#[cfg(test)]
+pub(crate) mod scripted;
+
 /// Body of a request, from whatever protocol the client speaks. Limits and timeouts are applied
 /// where it is made, so that a reader sees either data or a [`Failure`].
 #[derive(Debug, Default)]
@@ -28,6 +31,8 @@ pub enum ReplyBody {
     Empty,
     Full(Bytes),
     Upstream(ResponseBody<RequestBody>),
+    #[cfg(test)]
+    Scripted(scripted::Scripted),
 }
 
 // === impl RequestBody ===
@@ -88,6 +93,8 @@ impl Body for ReplyBody {
                 *self = Self::Empty;
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
+            #[cfg(test)]
+            Self::Scripted(body) => body.poll_frame(cx),
             Self::Upstream(body) => Pin::new(body).poll_frame(cx).map_err(Failure::from),
         }
     }
@@ -97,6 +104,8 @@ impl Body for ReplyBody {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
             Self::Upstream(body) => body.is_end_stream(),
+            #[cfg(test)]
+            Self::Scripted(_) => false,
         }
     }
 
@@ -105,6 +114,8 @@ impl Body for ReplyBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Upstream(body) => body.size_hint(),
+            #[cfg(test)]
+            Self::Scripted(_) => SizeHint::default(),
         }
     }
 }

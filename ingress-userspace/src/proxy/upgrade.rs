@@ -3,7 +3,6 @@
 //! Byte-transparent. One side's end is passed on as a half-close while the other direction goes
 //! on. A direction holds a buffer only while it has bytes to write.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -33,8 +32,8 @@ where
 {
     let (mut client, mut upstream) = (client, upstream);
     let (mut up, mut down) = (Half::new(), Half::new());
-    let moved = Cell::new(Instant::now());
-    let mut timer = pin!(sleep_until(moved.get() + idle));
+    let mut moved = Instant::now();
+    let mut timer = pin!(sleep_until(moved + idle));
     poll_fn(|cx| {
         let before = up.copied + down.copied;
         let first = up.poll(cx, &mut client, &mut upstream);
@@ -46,11 +45,11 @@ where
             return Poll::Ready(());
         }
         if up.copied + down.copied != before {
-            moved.set(Instant::now());
+            moved = Instant::now();
         }
         loop {
             ready!(timer.as_mut().poll(cx));
-            let until = moved.get() + idle;
+            let until = moved + idle;
             if timer.deadline() >= until {
                 return Poll::Ready(());
             }

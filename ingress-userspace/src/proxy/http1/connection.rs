@@ -151,35 +151,31 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
     async fn finish(&mut self, asker: Asker, served: Served) -> Next {
         let Served { reply, outcome } = served;
         let mut out = Outbound::new(self.state.buffers.take());
-        let mut status = 0;
-        let (next, failure) = match reply {
+        let (mut told, (mut next, mut failure)) = match reply {
             Reply::Response(response) => {
-                status = response.status().as_u16();
-                self.answer(&asker, &mut out, response, None).await
+                let status = response.status().as_u16();
+                (Some(status), self.answer(&asker, &mut out, response, None).await)
             }
             Reply::Failed(failure) => {
                 let failure = self.shared.borrow().body_failure().unwrap_or(failure);
-                self.refuse(&asker, &mut out, failure).await
+                (None, self.refuse(&asker, &mut out, failure).await)
             }
             Reply::Switch { head, upstream } => {
-                status = head.status().as_u16();
-                let (tunnelled, failure) = self.switch(&mut out, &head, upstream).await;
-                self.log(&asker, status, tunnelled, &outcome, failure);
+                let status = head.status().as_u16();
+                let (bytes, failure) = self.switch(&mut out, &head, upstream).await;
+                self.log(&asker, status, bytes, &outcome, failure);
                 return Next::Close;
             }
         };
-        let (next, failure) = match failure {
-            // The body of the upstream failed before anything was sent.
-            Some(failure) if out.is_unsent() && failure != Failure::ClientGone => {
-                self.refuse(&asker, &mut out, failure).await
-            }
-            failure => (next, failure),
-        };
-        if let Some(failure) = failure
-            && (out.is_unsent() || out.sent() == 0 || status == 0)
+        if told.is_some()
+            && out.is_unsent()
+            && let Some(reason) = failure
         {
-            status = failure.status().as_u16();
+            // The answer failed before any of it was sent.
+            told = None;
+            (next, failure) = self.refuse(&asker, &mut out, reason).await;
         }
+        let status = told.or_else(|| failure.map(|f| f.status().as_u16())).unwrap_or_default();
         let bytes = (self.shared.borrow().received(), out.sent());
         self.log(&asker, status, bytes, &outcome, failure);
         self.state.buffers.give(out.into_buffer());

@@ -76,7 +76,11 @@ impl Outbound {
         asked: Asked,
         clock: &Clock,
     ) -> bool {
+        // What an answer that failed has left here is not sent.
         self.bytes.clear();
+        self.data = Bytes::new();
+        self.tail = &[];
+        self.sent = 0;
         let bodyless = asked.head_only
             || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         self.framing = match exact.or_else(|| declared_length(&head.headers)) {
