@@ -6,6 +6,7 @@
 
 pub mod backend;
 pub mod ca;
+pub mod client;
 pub mod deadline;
 pub mod edge;
 pub mod lab;

@@ -55,14 +55,16 @@ pub struct Origin<'a> {
 
 /// Makes a client's header fields into those for the endpoint. True: the request asks for another
 /// protocol (`Upgrade`), and still does.
-pub fn to_upstream(headers: &mut HeaderMap, origin: Origin<'_>, keep_te: bool) -> bool {
-    let trailers = keep_te && has_token(headers, &TE, "trailers");
+pub fn to_upstream(headers: &mut HeaderMap, origin: Origin<'_>) -> bool {
+    let trailers = has_token(headers, &TE, "trailers");
     let upgrade = upgrade_asked(headers);
     for name in unwanted(headers) {
         headers.remove(name);
     }
     if trailers {
+        // Ours now: trailers that the endpoint sends are passed on (RFC 9110 10.1.4).
         headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     let asked = upgrade.is_some();
     if let Some(protocol) = upgrade {

@@ -26,9 +26,7 @@ use super::error::Failure;
 use crate::config::PortProtocol;
 use crate::filter::headers::{self, Origin};
 use crate::filter::{redirect, target};
-use crate::routing::{
-    self, Action, Cluster, ClusterId, Redirect, RequestHost, Route, Snapshot, UpstreamProtocol,
-};
+use crate::routing::{self, Action, Cluster, ClusterId, Redirect, RequestHost, Route, Snapshot};
 use crate::upstream::{Answer, Attempts, Target, Tunnel};
 
 mod failure;
@@ -130,7 +128,7 @@ async fn answer(
     let (id, cluster) = destination(&snapshot, route)?;
 
     *request.uri_mut() = target_of(route, &uri, &path)?;
-    let upgrade = prepare(&mut request, connection, named.as_ref(), cluster.protocol);
+    let upgrade = prepare(&mut request, connection, named.as_ref());
 
     let target = Target { id, cluster, upgrade };
     let mut attempts = Attempts::default();
@@ -225,7 +223,6 @@ fn prepare(
     request: &mut Request<RequestBody>,
     connection: &Connection,
     host: Option<&HeaderValue>,
-    protocol: UpstreamProtocol,
 ) -> bool {
     let origin = Origin {
         peer: &connection.peer_text,
@@ -233,8 +230,7 @@ fn prepare(
         https: connection.protocol == PortProtocol::Https,
         host,
     };
-    let http2 = matches!(protocol, UpstreamProtocol::H2c | UpstreamProtocol::H2Tls { .. });
-    let upgrade = headers::to_upstream(request.headers_mut(), origin, http2);
+    let upgrade = headers::to_upstream(request.headers_mut(), origin);
     let body = request.body();
     let unframed = !body.is_end_stream() && body.size_hint().exact().is_none();
     if unframed && !request.headers().contains_key(CONTENT_LENGTH) {

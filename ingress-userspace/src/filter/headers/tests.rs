@@ -11,32 +11,29 @@ fn map(fields: &[(&str, &str)]) -> HeaderMap {
     map
 }
 
-fn sent(fields: &[(&str, &str)], keep_te: bool) -> (HeaderMap, bool) {
+fn sent(fields: &[(&str, &str)]) -> (HeaderMap, bool) {
     let peer = HeaderValue::from_static("192.0.2.7");
     let port = HeaderValue::from_static("443");
     let host = HeaderValue::from_static("A.example:443");
     let origin = Origin { peer: &peer, port: &port, https: true, host: Some(&host) };
     let mut headers = map(fields);
-    let upgrade = to_upstream(&mut headers, origin, keep_te);
+    let upgrade = to_upstream(&mut headers, origin);
     (headers, upgrade)
 }
 
 #[test]
 fn the_client_is_described_by_us() {
-    let (headers, upgrade) = sent(
-        &[
-            ("host", "A.example:443"),
-            ("x-forwarded-for", "10.0.0.1"),
-            ("x-forwarded-for", "10.0.0.2, 10.0.0.3"),
-            ("x-forwarded-host", "evil.example"),
-            ("x-forwarded-proto", "gopher"),
-            ("x-real-ip", "10.9.9.9"),
-            ("x-original-forwarded-for", "forged"),
-            ("forwarded", "for=10.1.1.1"),
-            ("user-agent", "Test/1.0"),
-        ],
-        false,
-    );
+    let (headers, upgrade) = sent(&[
+        ("host", "A.example:443"),
+        ("x-forwarded-for", "10.0.0.1"),
+        ("x-forwarded-for", "10.0.0.2, 10.0.0.3"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "gopher"),
+        ("x-real-ip", "10.9.9.9"),
+        ("x-original-forwarded-for", "forged"),
+        ("forwarded", "for=10.1.1.1"),
+        ("user-agent", "Test/1.0"),
+    ]);
     assert!(!upgrade);
     for (name, value) in [
         ("host", "A.example:443"),
@@ -59,39 +56,34 @@ fn the_client_is_described_by_us() {
 
 #[test]
 fn forged_originals_do_not_pass() {
-    let (headers, _) = sent(
-        &[("x-original-forwarded-for", "forged"), ("x-original-forwarded-host", "forged")],
-        false,
-    );
+    let (headers, _) =
+        sent(&[("x-original-forwarded-for", "forged"), ("x-original-forwarded-host", "forged")]);
     assert!(!headers.contains_key("x-original-forwarded-for"));
     assert!(!headers.contains_key("x-original-forwarded-host"));
 }
 
 #[test]
 fn connection_fields_and_confusable_names_stop_here() {
-    let (headers, upgrade) = sent(
-        &[
-            ("connection", "close, X-Secret, host, content-length"),
-            ("connection", "x-other"),
-            ("x-secret", "1"),
-            ("x-other", "1"),
-            ("keep-alive", "timeout=5"),
-            ("proxy", "http://evil"),
-            ("proxy-connection", "keep-alive"),
-            ("proxy-authorization", "Basic eDp5"),
-            ("te", "trailers"),
-            ("transfer-encoding", "chunked"),
-            ("upgrade", "websocket"),
-            ("expect", "100-continue"),
-            ("x_forwarded_for", "10.0.0.1"),
-            ("ssl-client-verify", "SUCCESS"),
-            ("ssl-client-subject-dn", "CN=root"),
-            ("x.y", "1"),
-            ("content-length", "5"),
-            ("x-kept", "1"),
-        ],
-        false,
-    );
+    let (headers, upgrade) = sent(&[
+        ("connection", "close, X-Secret, host, content-length"),
+        ("connection", "x-other"),
+        ("x-secret", "1"),
+        ("x-other", "1"),
+        ("keep-alive", "timeout=5"),
+        ("proxy", "http://evil"),
+        ("proxy-connection", "keep-alive"),
+        ("proxy-authorization", "Basic eDp5"),
+        ("te", "deflate"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "websocket"),
+        ("expect", "100-continue"),
+        ("x_forwarded_for", "10.0.0.1"),
+        ("ssl-client-verify", "SUCCESS"),
+        ("ssl-client-subject-dn", "CN=root"),
+        ("x.y", "1"),
+        ("content-length", "5"),
+        ("x-kept", "1"),
+    ]);
     assert!(!upgrade, "Connection does not name upgrade");
     let mut names: Vec<_> =
         headers.keys().map(HeaderName::as_str).filter(|n| !n.starts_with("x-f")).collect();
@@ -103,18 +95,22 @@ fn connection_fields_and_confusable_names_stop_here() {
 }
 
 #[test]
-fn te_trailers_goes_to_http2_endpoints_only() {
-    assert_eq!(sent(&[("te", "gzip, trailers")], true).0["te"], "trailers");
-    assert!(!sent(&[("te", "gzip")], true).0.contains_key("te"));
-    assert!(!sent(&[("te", "trailers")], false).0.contains_key("te"));
+fn te_passes_for_trailers_only() {
+    let (headers, _) = sent(&[("te", "gzip, trailers"), ("connection", "te")]);
+    assert_eq!(
+        (&headers["te"], &headers["connection"]),
+        (&HeaderValue::from_static("trailers"), &HeaderValue::from_static("te"))
+    );
+    assert!(!sent(&[("te", "gzip")]).0.contains_key("te"));
 }
 
 #[test]
 fn an_upgrade_is_passed_on_whole() {
-    let (headers, upgrade) = sent(
-        &[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket"), ("keep-alive", "5")],
-        false,
-    );
+    let (headers, upgrade) = sent(&[
+        ("connection", "keep-alive, Upgrade"),
+        ("upgrade", "WebSocket"),
+        ("keep-alive", "5"),
+    ]);
     assert!(upgrade);
     assert_eq!(headers["connection"], "upgrade");
     assert_eq!(headers["upgrade"], "WebSocket");
@@ -123,14 +119,11 @@ fn an_upgrade_is_passed_on_whole() {
 
 #[test]
 fn an_upgrade_to_clear_http2_is_not_relayed() {
-    let (headers, upgrade) = sent(
-        &[
-            ("connection", "Upgrade, HTTP2-Settings"),
-            ("upgrade", "h2c"),
-            ("http2-settings", "AAMAAABkAAQAAP__"),
-        ],
-        false,
-    );
+    let (headers, upgrade) = sent(&[
+        ("connection", "Upgrade, HTTP2-Settings"),
+        ("upgrade", "h2c"),
+        ("http2-settings", "AAMAAABkAAQAAP__"),
+    ]);
     assert!(!upgrade);
     for name in ["connection", "upgrade", "http2-settings"] {
         assert!(!headers.contains_key(name), "{name}");
@@ -140,7 +133,7 @@ fn an_upgrade_to_clear_http2_is_not_relayed() {
 #[test]
 fn request_ids_are_kept_when_sane_and_made_otherwise() {
     let kept = |fields: &[(&str, &str)]| {
-        let (headers, _) = sent(fields, false);
+        let (headers, _) = sent(fields);
         let ids: Vec<_> = headers.get_all("x-request-id").iter().cloned().collect();
         assert_eq!(ids.len(), 1);
         ids[0].to_str().expect("ASCII").to_owned()
