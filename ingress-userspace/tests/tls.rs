@@ -105,7 +105,7 @@ async fn t5_strict_names_end_with_alert_112() {
         let alert = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
         assert_eq!(
             alert,
-            Some(&rustls::Error::AlertReceived(rustls::AlertDescription::UnrecognizedName)),
+            Some(&rustls::Error::AlertReceived(rustls::AlertDescription::UnrecognisedName)),
             "{name:?}"
         );
     }
@@ -237,7 +237,7 @@ async fn t16_certificates_are_swapped_under_load() {
 
 #[tokio::test]
 async fn t11_http_is_redirected_for_hosts_with_tls() {
-    let site = Site::new(|_| {});
+    let site = Site::new(|c| c.compat = genkan::config::Compat::Nginx);
     for (host, path, location) in [
         ("a.example", "/", Some("https://a.example")),
         ("A.example:8080", "/x/?y=1", Some("https://a.example/x/?y=1")),

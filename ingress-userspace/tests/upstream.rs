@@ -299,7 +299,10 @@ async fn answers_without_a_body_keep_the_connection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trailers_pass_in_both_directions() {
     let (edge, backend) = edge_and_backend();
-    backend.on("/sum", Answer::size(10).chunked().with_trailer("x-sum", "42"));
+    backend.on(
+        "/sum",
+        Answer::size(10).chunked().with_header("trailer", "x-sum").with_trailer("x-sum", "42"),
+    );
     let request = Request::get("/sum")
         .header("host", HOST)
         .header("te", "trailers")

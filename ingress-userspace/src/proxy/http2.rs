@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::body::Reported;
 use self::record::Record;
-use self::streams::Streams;
+use self::streams::{Stream, Streams};
 use super::body::RequestBody;
 use super::request::{Connection, Reply, serve};
 use super::worker::WorkerState;
@@ -71,13 +71,14 @@ where
     let settings = Rc::clone(&state.context.settings());
     let streams = Streams::new();
     let service = service_fn(|request| {
-        let (state, connection, streams) = (state.clone(), connection.clone(), streams.clone());
-        async move { Ok::<_, Infallible>(exchange(state, connection, streams, request).await) }
+        let (state, connection, stream) = (state.clone(), connection.clone(), streams.begin());
+        async move { Ok::<_, Infallible>(exchange(state, connection, stream, request).await) }
     });
     let mut served = pin!(builder(&settings).serve_connection(TokioIo::new(io), service));
     let mut drained = pin!(state.context.drain.cancelled());
     let mut timer = pin!(sleep_until(Instant::now() + settings.timeouts.client_header));
     let look = settings.timeouts.client_send / LOOKS;
+    let mut looking = false;
     let mut last_seen = 0;
     let mut end = None;
     poll_fn(|cx| {
@@ -91,12 +92,17 @@ where
         if served.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
+        if !looking && streams.open() > 0 {
+            looking = true;
+            timer.as_mut().reset(Instant::now() + look);
+        }
         while timer.as_mut().poll(cx).is_ready() {
+            looking = streams.open() > 0;
             let now = Instant::now();
             let next = match end {
                 Some(End::Leaving(until)) if now >= until => return Poll::Ready(()),
                 Some(End::Leaving(until)) => until,
-                _ if streams.open() > 0 => {
+                _ if looking => {
                     if streams.look(LOOKS) {
                         // Dropping the connection ends its streams, and what they hold upstream.
                         return Poll::Ready(());
@@ -137,10 +143,9 @@ fn builder(settings: &Settings) -> Builder<LocalExecutor> {
 async fn exchange(
     state: Rc<WorkerState>,
     connection: Rc<Connection>,
-    streams: Rc<Streams>,
+    stream: Stream,
     request: Request<Incoming>,
 ) -> Response<Reported> {
-    let stream = streams.begin();
     let settings = state.context.settings();
     let mut record = Record::begin(state.clone(), connection.clone(), &request);
     let grpc = respond::is_grpc(request.headers());
