@@ -35,8 +35,8 @@ pub fn line_of(text: &str, field: &str) -> Option<u64> {
 
 /// A document's shape with lines instead of values.
 enum Node {
-    Map(Vec<(String, u64, Node)>),
-    List(Vec<(u64, Node)>),
+    Map(Vec<(String, u64, Self)>),
+    List(Vec<(u64, Self)>),
     Leaf,
 }
 

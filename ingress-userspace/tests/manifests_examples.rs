@@ -1,4 +1,5 @@
 //! The committed examples load with exactly the objects and problems that their README promises.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise, with its place")]
 
 use std::path::{Path, PathBuf};
 

@@ -159,7 +159,7 @@ impl Overrides {
             .filter_map(|(name, text)| {
                 let keys: Vec<_> =
                     name.strip_prefix(PREFIX)?.split("__").map(str::to_ascii_lowercase).collect();
-                known.contains(&keys[0]).then(|| Override { from: name, keys, text })
+                known.contains(&keys[0]).then_some(Override { from: name, keys, text })
             })
             .collect();
         values.sort_by(|a, b| a.from.cmp(&b.from));

@@ -139,7 +139,7 @@ fn type_of<'v>(
     let fields = report.fields(at, value)?;
     let version = report.nonempty_text(at, fields, "apiVersion")?;
     let kind = report.nonempty_text(at, fields, "kind")?;
-    match (version.or(inherited.map(|i| i.0)), kind.or(inherited.map(|i| i.1))) {
+    match (version.or_else(|| inherited.map(|i| i.0)), kind.or_else(|| inherited.map(|i| i.1))) {
         (Some(version), Some(kind)) => Ok((version, kind, fields)),
         (version, _) => {
             let missing = if version.is_none() { "apiVersion" } else { "kind" };

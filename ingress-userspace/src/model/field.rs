@@ -20,7 +20,7 @@ pub(super) struct Refused;
 /// `data[tls.crt]`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Path<'a> {
-    parent: Option<&'a Path<'a>>,
+    parent: Option<&'a Self>,
     step: Step<'a>,
 }
 
