@@ -1,17 +1,26 @@
 //! `genkan check DIR`: every problem of a directory of manifests, without serving anything.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use serde_json::json;
 
 use super::{Output, USAGE};
 use crate::config::{Config, Overrides, read};
-use crate::model::decode::Settings;
-use crate::model::{Origin, Problem};
-use crate::source::{Update, manifests};
+use crate::model::{Origin, Problem, decode};
+use crate::routing::{self, Compiler};
+use crate::source::manifests;
+
+/// What was found.
+#[derive(Debug)]
+struct Report {
+    objects: usize,
+    /// Of the documents and of what they say together.
+    problems: Vec<Problem>,
+}
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -44,33 +53,48 @@ impl Arguments {
                 Err(errors) => return Ok(super::run::refuse(&errors)),
             },
         };
-        let update = match manifests::load(&self.directory, &Settings::from(&config)) {
-            Ok(update) => update,
+        let report = match examine(&self.directory, &config) {
+            Ok(report) => report,
             Err(error) => {
                 eprintln!("error: {}: {error}", self.directory.display());
                 return Ok(ExitCode::from(USAGE));
             }
         };
         match self.output {
-            Output::Text => text(out, &update)?,
-            Output::Json => json(out, &update)?,
+            Output::Text => text(out, &report)?,
+            Output::Json => json(out, &report)?,
         }
-        Ok(if update.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-fn text(out: &mut impl Write, update: &Update) -> io::Result<()> {
-    for problem in &update.problems {
+/// Reads the documents and compiles them as `genkan run` would.
+fn examine(directory: &Path, config: &Config) -> io::Result<Report> {
+    let update = manifests::load(directory, &decode::Settings::from(config))?;
+    let objects = update.change.upserts.len();
+    let mut problems = update.problems;
+    let mut compiler = Compiler::new(routing::Settings::from(config));
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
+    compiler.apply(update.change, now);
+    compiler.full_list(now);
+    problems.extend(compiler.problems());
+    problems.sort_by(|a, b| (&a.origin, &a.field).cmp(&(&b.origin, &b.field)));
+    Ok(Report { objects, problems })
+}
+
+fn text(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    for problem in &report.problems {
         writeln!(out, "{problem}")?;
     }
-    let (objects, problems) = (update.change.upserts.len(), update.problems.len());
+    let (objects, problems) = (report.objects, report.problems.len());
     writeln!(out, "{objects} objects, {problems} problems")
 }
 
-fn json(out: &mut impl Write, update: &Update) -> io::Result<()> {
+fn json(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let report = json!({
-        "objects": update.change.upserts.len(),
-        "problems": update.problems.iter().map(describe).collect::<Vec<_>>(),
+        "objects": report.objects,
+        "problems": report.problems.iter().map(describe).collect::<Vec<_>>(),
     });
     writeln!(out, "{report:#}")
 }
@@ -95,4 +119,79 @@ fn describe(problem: &Problem) -> serde_json::Value {
         "reason": problem.reason.as_str(),
         "message": problem.message,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn check(files: &[(&str, &str)], output: Output) -> (ExitCode, String) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        let arguments = Arguments { directory: dir.path().to_owned(), config: None, output };
+        let mut out = Vec::new();
+        let code = arguments.execute(&mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        (code, out.replace(&format!("{}/", dir.path().display()), ""))
+    }
+
+    const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n";
+    const REFUSED: &str = "apiVersion: v1\nkind: Service\nmetadata:\n  name: S\n";
+    const DANGLING: &str = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: \
+                            i, annotations: {kubernetes.io/ingress.class: genkan}}\nspec: \
+                            {defaultBackend: {service: {name: missing, port: {number: 80}}}}\n";
+
+    #[test]
+    fn nothing_wrong_is_exit_code_0() {
+        let (code, out) = check(&[("a.yaml", SERVICE)], Output::Text);
+        assert_eq!(code, ExitCode::SUCCESS);
+        assert_eq!(out, "1 objects, 0 problems\n");
+    }
+
+    #[test]
+    fn each_problem_is_a_line_and_the_exit_code_is_1() {
+        let files = [("a.yaml", REFUSED), ("b.yaml", DANGLING), ("c.yaml", SERVICE)];
+        let (code, out) = check(&files, Output::Text);
+        assert_eq!(code, ExitCode::FAILURE);
+        let lines: Vec<_> = out.lines().collect();
+        assert_eq!(lines.len(), 3, "{out}");
+        assert_eq!(
+            lines[0],
+            "a.yaml:4: Service default/S: metadata.name: \"S\" is not a valid name (InvalidObject)"
+        );
+        assert!(
+            lines[1].starts_with("b.yaml:1: Ingress default/i: spec.defaultBackend: "),
+            "{out}"
+        );
+        assert!(lines[1].ends_with("(ServiceNotFound)"), "{out}");
+        assert_eq!(lines[2], "2 objects, 2 problems");
+    }
+
+    #[test]
+    fn json_has_the_same_in_fields() {
+        let (_, out) = check(&[("a.yaml", REFUSED)], Output::Json);
+        let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(
+            report["problems"],
+            json!([{
+                "file": "a.yaml",
+                "line": 4,
+                "object": {"kind": "Service", "namespace": "default", "name": "S"},
+                "field": "metadata.name",
+                "reason": "InvalidObject",
+                "message": "\"S\" is not a valid name",
+            }])
+        );
+    }
+
+    #[test]
+    fn a_missing_directory_is_a_mistake_of_the_caller() {
+        let arguments =
+            Arguments { directory: "/nonexistent".into(), config: None, output: Output::Text };
+        assert_eq!(arguments.execute(&mut Vec::new()).unwrap(), ExitCode::from(USAGE));
+    }
 }

@@ -12,7 +12,6 @@ use super::super::ingress::{
 };
 use super::super::names;
 use super::super::object::Origin;
-use super::super::problem::Reason;
 use super::{Metadata, Settings};
 
 const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
@@ -214,7 +213,8 @@ fn backend(
     }
 }
 
-/// C12: kept as a route of its own, so that its traffic does not silently go elsewhere.
+/// C12: kept as a route of its own, so that its traffic does not silently go elsewhere. Whether the
+/// kind is served is the compiler's to say.
 fn resource_backend(
     report: &mut Report<'_>,
     at: &Path<'_>,
@@ -228,8 +228,6 @@ fn resource_backend(
         return Err(report
             .invalid(&at.field("apiGroup"), format!("{:?} is not a DNS name", shorten(group))));
     }
-    let message = format!("backends of kind {:?} are not served: answers 503", shorten(kind));
-    report.add(at, Reason::UnsupportedBackend, message);
     Ok(Backend::Resource { kind: kind.into(), name: name.into() })
 }
 
