@@ -86,7 +86,10 @@ impl Matcher {
                     matcher.exact.insert(rule.text, rule.route);
                 }
                 PathMatch::Prefix | PathMatch::Elements => {
-                    let key = rule.text.strip_suffix('/').map_or(rule.text.clone(), Arc::from);
+                    let key = match rule.text.strip_suffix('/') {
+                        Some(key) => key.into(),
+                        None => rule.text,
+                    };
                     matcher.prefix.insert(key, ranked);
                 }
                 PathMatch::Bytes => matcher.bytes.insert(rule.text, ranked),

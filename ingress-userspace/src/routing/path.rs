@@ -319,7 +319,7 @@ mod tests {
         fn d7_escaping_an_unreserved_byte_changes_nothing(raw in any_path(), at in any::<prop::sample::Index>()) {
             let Ok(plain) = normalise(&raw) else { return Ok(()) };
             let letters: Vec<usize> =
-                plain.match_indices(|c: char| c == '~').map(|(at, _)| at).collect();
+                plain.match_indices('~').map(|(at, _)| at).collect();
             if !letters.is_empty() {
                 let at = letters[at.index(letters.len())];
                 let escaped = format!("{}%7e{}", &plain[..at], &plain[at + 1..]);

@@ -43,16 +43,15 @@ struct Entry<K, V> {
     value: V,
 }
 
+/// What becomes of a bucket.
+type Edit<'a, K, V> = dyn FnMut(Option<&Bucket<K, V>>) -> Option<Bucket<K, V>> + 'a;
+
 /// One level; `bits` holds the part of the hash that is not used up yet.
 trait Level<K, V>: Clone + Default {
     fn bucket(&self, bits: u64) -> Option<&Bucket<K, V>>;
 
     /// Replaces the bucket by what `edit` makes of it and tells whether this level is empty now.
-    fn edit(
-        &mut self,
-        bits: u64,
-        edit: &mut dyn FnMut(Option<&Bucket<K, V>>) -> Option<Bucket<K, V>>,
-    ) -> bool;
+    fn edit(&mut self, bits: u64, edit: &mut Edit<'_, K, V>) -> bool;
 }
 
 // === impl Trie ===
@@ -147,11 +146,7 @@ impl<N: Level<K, V>, K, V> Level<K, V> for Branch<N> {
         self.children[slot(bits)].as_ref()?.bucket(bits >> BITS)
     }
 
-    fn edit(
-        &mut self,
-        bits: u64,
-        edit: &mut dyn FnMut(Option<&Bucket<K, V>>) -> Option<Bucket<K, V>>,
-    ) -> bool {
+    fn edit(&mut self, bits: u64, edit: &mut Edit<'_, K, V>) -> bool {
         let child = &mut self.children[slot(bits)];
         if Arc::make_mut(child.get_or_insert_default()).edit(bits >> BITS, edit) {
             *child = None;
@@ -173,11 +168,7 @@ impl<K: Clone, V: Clone> Level<K, V> for Leaves<K, V> {
         self.buckets[slot(bits)].as_ref()
     }
 
-    fn edit(
-        &mut self,
-        bits: u64,
-        edit: &mut dyn FnMut(Option<&Bucket<K, V>>) -> Option<Bucket<K, V>>,
-    ) -> bool {
+    fn edit(&mut self, bits: u64, edit: &mut Edit<'_, K, V>) -> bool {
         let bucket = &mut self.buckets[slot(bits)];
         *bucket = edit(bucket.as_ref());
         self.buckets.iter().all(Option::is_none)

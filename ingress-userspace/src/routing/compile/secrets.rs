@@ -53,8 +53,9 @@ impl Secrets {
     pub(super) fn remove(&mut self, object: &ObjectRef, now: i64, grace: i64) {
         let key = key_of(object);
         self.drop_moment(&key);
+        let until = now.saturating_add(grace);
         if let Some(known) = self.known.get_mut(&key) {
-            known.until.get_or_insert(now.saturating_add(grace));
+            known.until.get_or_insert(until);
             self.plan_moment(&key, now);
         }
     }
