@@ -44,7 +44,7 @@ impl Lab {
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let pid = std::process::id();
-        sweep(|lab| dead_owner(lab));
+        sweep(dead_owner);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         Self { name: format!("{PREFIX}{pid}x{count}"), hosts: Vec::new(), keep: false }
     }
