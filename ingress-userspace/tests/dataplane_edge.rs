@@ -4,6 +4,8 @@
 
 #[path = "dataplane_edge/attach.rs"]
 mod attach;
+#[path = "dataplane_edge/cookies.rs"]
+mod cookies;
 #[path = "dataplane_edge/edge.rs"]
 mod edge;
 #[path = "dataplane_edge/restart.rs"]
