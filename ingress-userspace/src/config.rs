@@ -21,13 +21,16 @@ pub use read::{ConfigError, Overrides};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// The virtual addresses that are served; names and addresses are unique.
     pub vips: Vec<VipConfig>,
+    /// Which Ingresses are ours.
     pub classes: Classes,
     /// Whose behaviour is kept where Ingress leaves it open.
     pub compat: Compat,
     pub workers: Workers,
     pub timeouts: Timeouts,
     pub limits: Limits,
+    /// How the endpoint of a request is picked.
     pub balance: BalanceConfig,
     pub tls: TlsConfig,
     pub steering: Steering,
@@ -39,9 +42,11 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VipConfig {
+    /// Label of counters and messages: 1 to 63 of `a-z`, `0-9` and `-`.
     pub name: String,
     /// IPv4 and IPv6 addresses of this VIP.
     pub addresses: Vec<IpAddr>,
+    /// At most 8; 80 `http` and 443 `https` when absent.
     #[serde(default = "default_ports")]
     pub ports: Vec<PortConfig>,
     /// Devices on which packets for the VIP arrive: `steer` is attached to them.
@@ -50,8 +55,10 @@ pub struct VipConfig {
     /// Sources that may connect; empty = all that are not denied.
     #[serde(default)]
     pub allow: Vec<IpNet>,
+    /// Sources that may not connect; wins over `allow`.
     #[serde(default)]
     pub deny: Vec<IpNet>,
+    /// Absent = no bound.
     #[serde(default)]
     pub new_flow_budget: Option<NewFlowBudget>,
 }
@@ -123,9 +130,10 @@ pub struct Timeouts {
     /// Idle client connection.
     #[serde(with = "crate::config::duration")]
     pub keep_alive: Duration,
+    /// Connecting to an endpoint, with its TLS handshake. 504.
     #[serde(with = "crate::config::duration")]
     pub upstream_connect: Duration,
-    /// Between two writes to the upstream.
+    /// Between two writes to the upstream. 504.
     #[serde(with = "crate::config::duration")]
     pub upstream_send: Duration,
     /// Between two reads from the upstream; also idle upgraded connections. 504.
