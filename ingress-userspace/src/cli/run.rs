@@ -128,6 +128,7 @@ mod tests {
         let environment = [
             ("GENKAN_WORKERS__COUNT", "2"),
             ("GENKAN_LIMITS__HTTP2_STREAMS", "2"),
+            ("GENKAN_ACCESS_LOG", "off"),
             ("GENKAN_LOG", "debug"),
             ("GENKAN_TEST_STRICT", "1"),
         ];
@@ -135,6 +136,7 @@ mod tests {
         assert_eq!(read.config.workers.count, Some(3));
         assert_eq!(read.config.limits.http2_streams, 2);
         assert_eq!(read.config.limits.connections, 1);
+        assert_eq!(read.config.access_log.destination(), None);
 
         let flags = ["--workers", "3", "--set", "workers.count=4", "--set", "timeouts.drain=5s"];
         let read = options(file, &[], &flags).unwrap();

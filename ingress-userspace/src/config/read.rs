@@ -203,7 +203,10 @@ impl Overrides {
 impl Override {
     fn apply(&self, config: &Config) -> Result<Config, ConfigError> {
         let mut tree = serde_json::to_value(config).expect("a Config is plain data");
-        let value: Value = serde_saphyr::from_str_with_options(&self.text, yaml::options())
+        // `off` is a word here, not a boolean: the type that it is for is not known yet.
+        let mut options = yaml::options();
+        options.strict_booleans = true;
+        let value: Value = serde_saphyr::from_str_with_options(&self.text, options)
             .map_err(|error| self.refuse(reason(error.without_snippet())))?;
         let mut at = &mut tree;
         for key in &self.keys {
