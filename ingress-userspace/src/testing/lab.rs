@@ -12,10 +12,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 mod edge;
 mod host;
+mod pass;
 mod process;
 
 pub use edge::EdgeLab;
 pub use host::Host;
+pub use pass::PASS_PROGRAM;
 pub use process::Process;
 
 /// Where `ip netns` keeps the names of namespaces.

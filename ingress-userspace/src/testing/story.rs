@@ -21,14 +21,12 @@ use crate::config::{Config, VipConfig};
 
 mod client;
 mod connection;
-mod foreign;
 mod kernel;
 mod manifests;
 mod node;
 
 pub use client::{Answer, Request, any_certificate};
 pub use connection::{Connect, Listener, connect, exchange, websocket_echo};
-pub use foreign::ForeignXdp;
 pub use kernel::{Counted, PINS, Xdp};
 pub use manifests::{Ingress, Manifests, service, slice};
 

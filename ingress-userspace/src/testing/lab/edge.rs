@@ -72,7 +72,7 @@ impl EdgeLab {
 
     /// One more source at the client, routed back to it.
     pub fn client_source(&self, address: IpAddr) {
-        self.client.address("eth0", &super::host_prefix(address));
+        self.client.spare_address("eth0", address);
         self.router.route_to(address, same_family(address, Self::CLIENT));
     }
 
@@ -96,6 +96,8 @@ impl EdgeLab {
         let edge = lab.host("edge");
         lab.link((&client, "eth0"), (&router, "client0"));
         lab.link((&router, "edge0"), (&edge, Self::UPLINK));
+        // A veth takes what the XDP program of its peer sends back only with a program of its own.
+        router.attach_pass_program("edge0");
         assign(&client, "eth0", Self::CLIENT);
         assign(&router, "client0", Self::ROUTER_TO_CLIENT);
         assign(&router, "edge0", Self::ROUTER_TO_EDGE);
@@ -130,7 +132,7 @@ fn build_pod(lab: &mut Lab, edge: &Host, pod: usize) -> Host {
         host.route("default", gateway);
     }
     for (example, address) in EdgeLab::example_addresses(pod).into_iter().zip(address) {
-        host.address("eth0", &super::host_prefix(example));
+        host.spare_address("eth0", example);
         edge.route_to(example, address);
     }
     host

@@ -73,6 +73,13 @@ impl Host {
         self
     }
 
+    /// Adds an address that is used as a source only by who asks for it.
+    pub fn spare_address(&self, interface: &str, address: IpAddr) -> &Self {
+        let prefix = host_prefix(address);
+        self.ip(&["addr", "add", &prefix, "dev", interface, "nodad", "preferred_lft", "0"]);
+        self
+    }
+
     /// A route to one address by a neighbour.
     pub fn route_to(&self, address: IpAddr, via: IpAddr) -> &Self {
         self.route(&host_prefix(address), via)

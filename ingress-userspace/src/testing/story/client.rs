@@ -216,6 +216,8 @@ pub fn any_certificate(alpn: &[&str]) -> Arc<rustls::ClientConfig> {
         .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    // A resumed session has the certificate of the first handshake.
+    config.resumption = rustls::client::Resumption::disabled();
     Arc::new(config)
 }
 

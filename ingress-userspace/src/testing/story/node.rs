@@ -5,7 +5,7 @@ use std::process::Output;
 use super::{DEADLINE, ExitStatus, ExitStatusExt, Process, Signal, Story};
 
 /// What `genkan run` logs once it serves.
-const READY: &str = "ready";
+const READY: &str = " genkan::app: ready ";
 
 // === impl Story ===
 

@@ -1,44 +1,40 @@
-//! An XDP program that is not ours on a device: passes every packet, as a monitoring tool's would.
+//! An XDP program that passes every packet, as a monitoring tool's would.
 //!
-//! Its object file is written here by hand, so that no other compiler is needed.
+//! It is attached by its pin and not by a link, so it stays until its device goes. The object file
+//! is written here by hand, so that no other compiler is needed.
 
 use aya::Ebpf;
-use aya::programs::{Xdp, XdpMode};
+use aya::programs::Xdp;
 
 use super::Host;
 
-/// The name of the foreign program.
-const NAME: &str = "monitor";
+/// The name of the program.
+pub const PASS_PROGRAM: &str = "monitor";
+
 /// `r0 = XDP_PASS; exit`.
 const PASS: [u8; 16] = [0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
 
-/// Attached as long as it lives.
-pub struct ForeignXdp {
-    _program: Ebpf,
-}
+// === impl Host ===
 
-// === impl ForeignXdp ===
-
-impl ForeignXdp {
-    pub const NAME: &str = NAME;
-
-    /// Attaches it to a device of a host, in the driver's mode.
-    pub fn attach(host: &Host, device: &str) -> Self {
-        host.run(|| {
+impl Host {
+    /// Attaches the program to a device, in the driver's mode.
+    pub fn attach_pass_program(&self, device: &str) {
+        let pin = format!("/sys/fs/bpf/{PASS_PROGRAM}");
+        self.run(|| {
             let mut object = Ebpf::load(&object()).unwrap();
-            let program: &mut Xdp = object.program_mut(NAME).unwrap().try_into().unwrap();
+            let program: &mut Xdp = object.program_mut(PASS_PROGRAM).unwrap().try_into().unwrap();
             program.load().unwrap();
-            program.attach(device, XdpMode::Driver).unwrap();
-            Self { _program: object }
-        })
+            program.pin(&pin).unwrap();
+        });
+        self.output("ip", &["link", "set", "dev", device, "xdpdrv", "pinned", &pin]);
     }
 }
 
 /// A relocatable ELF file with the program in section `xdp` and a symbol for it.
 fn object() -> Vec<u8> {
     const HEADER: u64 = 64;
-    let names = format!("\0xdp\0.symtab\0.strtab\0{NAME}\0").into_bytes();
-    let symbol_name = u32::try_from(names.len() - NAME.len() - 1).unwrap();
+    let names = format!("\0xdp\0.symtab\0.strtab\0{PASS_PROGRAM}\0").into_bytes();
+    let symbol_name = u32::try_from(names.len() - PASS_PROGRAM.len() - 1).unwrap();
     let mut symbols = vec![0_u8; 24];
     symbols.extend(symbol_name.to_le_bytes());
     // Global function in section 1.
@@ -101,19 +97,18 @@ fn section(
 mod tests {
     use super::*;
     use crate::testing::lab::Lab;
-    use crate::testing::require_root;
+    use crate::testing::{require_root, require_tool};
 
     #[test]
-    fn a_foreign_program_attaches_and_goes_with_its_value() {
-        if !require_root() {
+    fn the_pass_program_attaches_natively() {
+        if !require_root() || !require_tool("ethtool") {
             return;
         }
         let mut lab = Lab::new();
         let (one, other) = (lab.host("one"), lab.host("other"));
         lab.link((&one, "eth0"), (&other, "eth0"));
-        let program = ForeignXdp::attach(&one, "eth0");
-        assert!(one.ip(&["-d", "link", "show", "dev", "eth0"]).contains(NAME));
-        drop(program);
-        assert!(!one.ip(&["-d", "link", "show", "dev", "eth0"]).contains(NAME));
+        one.attach_pass_program("eth0");
+        let shown = one.ip(&["-d", "link", "show", "dev", "eth0"]);
+        assert!(shown.contains(PASS_PROGRAM) && !shown.contains("xdpgeneric"), "{shown}");
     }
 }

@@ -1,0 +1,202 @@
+//! Who reaches a VIP, and what of the host is never reached through it: with XDP, without it, from
+//! the network, from a pod of the node and from the node itself.
+#![allow(clippy::unwrap_used, reason = "a failure of a story is a failed test")]
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use genkan::config::NewFlowBudget;
+use genkan::testing::lab::{EdgeLab, Host};
+use genkan::testing::story::{Connect, Ingress, Listener, Request, Story, connect};
+use genkan::testing::{require_root, require_tool};
+use ingress_common::verdict::Verdict;
+use socket2::{Domain, Socket, Type};
+
+/// Long enough for an answer on this machine; that nothing came is proven by the counters.
+const SHORT: Duration = Duration::from_millis(700);
+const LONG: Duration = Duration::from_secs(20);
+
+const OUTSIDERS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(198, 51, 100, 66)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0x66, 0, 0, 0, 0, 0x66)),
+];
+
+/// An edge that serves `shop.example`, and a second source at the client.
+fn story() -> Option<Story> {
+    if !require_root() || !require_tool("bpftool") {
+        return None;
+    }
+    let story = Story::new(env!("CARGO_BIN_EXE_genkan"), 1);
+    story.write_services();
+    story
+        .manifests
+        .write("shop.yaml", &Ingress::new("shop").rule("shop.example", "/", "pods").yaml());
+    for outsider in OUTSIDERS {
+        story.lab.client_source(outsider);
+    }
+    Some(story)
+}
+
+fn is_served(story: &Story, host: &Host, source: Option<IpAddr>, vip: IpAddr) -> bool {
+    let request = Request::get("shop.example", "/");
+    let request = match source {
+        Some(source) => request.from_source(source),
+        None => request,
+    };
+    let answer = request.send(host, SocketAddr::new(vip, 80));
+    let answer = answer.unwrap_or_else(|error| panic!("{source:?} to {vip}: {error:#}"));
+    assert_eq!((answer.status, answer.pod()), (200, "pod-0"), "{}", story.log());
+    true
+}
+
+#[test]
+fn foreign_listener_is_never_reached() {
+    let Some(mut story) = story() else { return };
+    let any = [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()];
+    let mut foreign = Vec::new();
+    for port in [22, 80] {
+        // The IPv6 socket alone takes both families.
+        foreign.push(Listener::bind(story.edge(), SocketAddr::new(any[1], port)));
+    }
+    foreign.push(Listener::bind(story.edge(), SocketAddr::new(any[0], 2222)));
+    story.start();
+    for attached in [true, false] {
+        if !attached {
+            story.detach_xdp();
+        }
+        for (family, vip) in EdgeLab::VIPS.into_iter().enumerate() {
+            let ports: &[u16] = if family == 0 { &[22, 2222] } else { &[22] };
+            for &port in ports {
+                let to = SocketAddr::new(vip, port);
+                let (outcome, counted) =
+                    story.counting(vip, || connect(&story.lab.client, None, to, SHORT));
+                if attached {
+                    assert_eq!(outcome, Connect::TimedOut, "{to}");
+                    assert!(counted.of(Verdict::PortUnserved) > 0, "{counted:?}");
+                } else {
+                    assert_eq!(outcome, Connect::Refused, "{to}");
+                    assert!(counted.of(Verdict::DispatchUnserved) > 0, "{counted:?}");
+                }
+                for neighbour in [story.edge(), &story.lab.pods[0]] {
+                    let outcome = connect(neighbour, None, to, LONG);
+                    assert_eq!(outcome, Connect::Refused, "{to} from {}", neighbour.name());
+                }
+            }
+            for host in [&story.lab.client, story.edge(), &story.lab.pods[0]] {
+                assert!(is_served(&story, host, None, vip));
+            }
+        }
+    }
+    for listener in &foreign {
+        listener.assert_untouched();
+    }
+}
+
+#[test]
+fn addresses_that_are_no_vip_keep_their_services() {
+    let Some(mut story) = story() else { return };
+    let own = Listener::bind(story.edge(), SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 80));
+    story.start();
+    for address in story.lab.edge_addresses() {
+        let to = SocketAddr::new(address, 80);
+        assert_eq!(connect(&story.lab.client, None, to, LONG), Connect::Open);
+        let closed = SocketAddr::new(address, 81);
+        assert_eq!(connect(&story.lab.client, None, closed, LONG), Connect::Refused);
+        story.lab.client.output("ping", &["-c1", "-W5", &address.to_string()]);
+    }
+    drop(own);
+}
+
+#[test]
+fn denied_source_is_refused_with_and_without_xdp() {
+    let Some(mut story) = story() else { return };
+    let pods = story.lab.pod_addresses(0);
+    story.configure_vip(|vip| {
+        vip.deny = OUTSIDERS.into_iter().chain(pods).map(Into::into).collect();
+    });
+    story.start();
+    for attached in [true, false] {
+        if !attached {
+            story.detach_xdp();
+        }
+        for ((vip, outsider), pod) in EdgeLab::VIPS.into_iter().zip(OUTSIDERS).zip(pods) {
+            let to = SocketAddr::new(vip, 80);
+            let (outcome, counted) =
+                story.counting(vip, || connect(&story.lab.client, Some(outsider), to, SHORT));
+            if attached {
+                assert_eq!(outcome, Connect::TimedOut);
+                assert!(counted.of(Verdict::Denied) > 0, "{counted:?}");
+            } else {
+                assert_eq!(outcome, Connect::Refused);
+                assert!(counted.of(Verdict::DispatchDenied) > 0, "{counted:?}");
+            }
+            // A pod's packets don't come by the uplink.
+            let (outcome, counted) =
+                story.counting(vip, || connect(&story.lab.pods[0], Some(pod), to, LONG));
+            assert_eq!(outcome, Connect::Refused);
+            assert!(counted.of(Verdict::DispatchDenied) > 0, "{counted:?}");
+            assert!(is_served(&story, &story.lab.client, None, vip));
+        }
+    }
+}
+
+#[test]
+fn allow_list_closes_the_vip_to_everybody_else_and_is_edited_live() {
+    let Some(mut story) = story() else { return };
+    let clients = story.lab.client_addresses();
+    story.configure_vip(|vip| vip.allow = clients.into_iter().map(Into::into).collect());
+    story.start();
+    let attempt = |story: &Story, vip: IpAddr, source: IpAddr| {
+        connect(&story.lab.client, Some(source), SocketAddr::new(vip, 80), SHORT)
+    };
+    for (vip, outsider) in EdgeLab::VIPS.into_iter().zip(OUTSIDERS) {
+        assert_eq!(attempt(&story, vip, outsider), Connect::TimedOut);
+        assert!(is_served(&story, &story.lab.client, None, vip));
+    }
+    story.configure_vip(|vip| vip.allow.extend(OUTSIDERS.map(ipnet::IpNet::from)));
+    for (vip, outsider) in EdgeLab::VIPS.into_iter().zip(OUTSIDERS) {
+        genkan::testing::deadline::eventually("the new rule lets the source in", || {
+            attempt(&story, vip, outsider) == Connect::Open
+        });
+        assert!(is_served(&story, &story.lab.client, Some(outsider), vip));
+        assert!(is_served(&story, &story.lab.client, None, vip));
+    }
+}
+
+#[test]
+fn new_flow_budget_cuts_the_attacker_and_serves_the_innocent() {
+    const BURST: u32 = 20;
+    const ATTEMPTS: u64 = 10_000;
+    let Some(mut story) = story() else { return };
+    story.configure_vip(|vip| {
+        vip.new_flow_budget = Some(NewFlowBudget { per_second: BURST, burst: BURST });
+    });
+    story.start();
+    for (vip, attacker) in EdgeLab::VIPS.into_iter().zip(OUTSIDERS) {
+        let to = SocketAddr::new(vip, 80);
+        let ((), counted) = story.counting(vip, || {
+            std::thread::scope(|scope| {
+                let attack = scope.spawn(|| {
+                    story.lab.client.run(|| (0..ATTEMPTS).for_each(|_| send_syn(attacker, to)));
+                });
+                // As many as the burst allows: every one must be served while the flood runs.
+                for _ in 0..BURST {
+                    assert!(is_served(&story, &story.lab.client, None, vip));
+                }
+                attack.join().unwrap();
+            });
+        });
+        let cut = counted.of(Verdict::OverBudget);
+        let passed = counted.of(Verdict::TcpSyn) - u64::from(BURST);
+        println!("{vip}: {cut} SYNs of the attacker cut, {passed} passed");
+        assert!(cut >= (cut + passed) * 99 / 100, "{counted:?}");
+    }
+}
+
+/// One SYN of a connection that is given up at once.
+fn send_syn(source: IpAddr, to: SocketAddr) {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+    let _ = socket.connect(&to.into());
+}
