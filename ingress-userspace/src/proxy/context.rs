@@ -22,6 +22,7 @@ use crate::upstream::{ClientTls, Policy, Upstreams};
 const SWEEP: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
+#[expect(clippy::redundant_allocation, reason = "all cores share the counter of the Arc")]
 pub struct ProxyContext {
     /// Index of the worker, from 0.
     pub worker: usize,
@@ -36,6 +37,7 @@ pub struct ProxyContext {
 
 /// The last published value and its thread-local handle.
 #[derive(Debug)]
+#[expect(clippy::redundant_allocation, reason = "all cores share the counter of the Arc")]
 struct Newest<T> {
     cache: Cache<Arc<ArcSwap<T>>, Arc<T>>,
     local: Rc<Arc<T>>,

@@ -41,7 +41,7 @@ pub(super) struct Http1<B: Outgoing> {
 pub(super) struct Lost<B> {
     pub(super) error: Error,
     /// The request, when it may be sent again.
-    pub(super) again: Option<Request<B>>,
+    pub(super) again: Option<Box<Request<B>>>,
 }
 
 // === impl Http1 ===
@@ -106,7 +106,7 @@ impl<B: Outgoing> Http1<B> {
         answered.map_err(|mut lost| {
             let stale = matches!(lost.error, Error::Closed) && meter.nothing_received();
             if lost.again.is_none() && stale {
-                lost.again = meter.kept_head().and_then(retry::read_back);
+                lost.again = meter.kept_head().and_then(retry::read_back).map(Box::new);
             }
             lost
         })
@@ -147,7 +147,7 @@ impl<B: Outgoing> Lost<B> {
         mut failed: TrySendError<Request<SendBody<B>>>,
         meter: &Meter,
     ) -> Self {
-        let again = failed.take_message().map(|request| request.map(SendBody::into_inner));
+        let again = failed.take_message().map(|r| Box::new(r.map(SendBody::into_inner)));
         Self { error: meter.explain(failed.into_error()), again }
     }
 }

@@ -132,7 +132,7 @@ impl<B: Outgoing> Stream<B> {
         }
         let repeatable =
             self.reused && request.body().is_end_stream() && retry::idempotent(request.method());
-        let copy = repeatable.then(|| copy_of(&request));
+        let copy = repeatable.then(|| Box::new(copy_of(&request)));
         self.meter.begin(!request.body().is_end_stream(), false);
 
         let request = request.map(|body| SendBody::new(body, self.meter.clone()));
@@ -143,7 +143,8 @@ impl<B: Outgoing> Stream<B> {
                 return Poll::Ready(answer.map_err(|mut failed| {
                     let lost = failed.error().source().and_then(|s| s.downcast_ref::<h2::Error>());
                     let unserved = lost.is_some_and(unserved);
-                    let unsent = failed.take_message().map(|r| r.map(SendBody::into_inner));
+                    let unsent =
+                        failed.take_message().map(|r| Box::new(r.map(SendBody::into_inner)));
                     (unsent, unserved, meter.explain(failed.into_error()))
                 }));
             }

@@ -71,10 +71,10 @@ pub(super) struct SendBody<B> {
 }
 
 /// What hyper is told of a failed request body; the reason is kept in the [`Meter`], because
-/// hyper's HTTP/2 does not hand it back.
+/// hyper's HTTP/2 does not hand it back. An HTTP/2 endpoint sees its stream cancelled.
 #[derive(Debug, thiserror::Error)]
 #[error("request body failed")]
-pub(super) struct BodyFailed;
+pub(super) struct BodyFailed(#[source] h2::Error);
 
 /// The timeout of the current wait. Armed when something is pending and moved only when bytes have
 /// travelled since: no timer call for a chunk that is already there.
@@ -246,7 +246,7 @@ where
         self.meter.body.set(state);
         polled.map_err(|error| {
             self.meter.body_error.set(Some(error.into()));
-            BodyFailed
+            BodyFailed(h2::Reason::CANCEL.into())
         })
     }
 

@@ -56,6 +56,7 @@ pub(super) struct Members<B: Outgoing> {
 }
 
 #[derive(Debug)]
+#[expect(clippy::vec_box, reason = "connections are large and move between pool and requests")]
 pub(super) struct Endpoint<B: Outgoing> {
     pub(super) address: SocketAddr,
     /// Requests that this worker has on the endpoint.

@@ -90,7 +90,7 @@ impl<B: Outgoing> Upstreams<B> {
                 Err(lost) => lost,
             };
             match lost.again {
-                Some(again) if !fresh => request = again,
+                Some(again) if !fresh => request = *again,
                 _ => return Err(lost.error),
             }
             fresh = true;
