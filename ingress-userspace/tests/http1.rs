@@ -1,4 +1,5 @@
 //! HTTP/1 end to end: real sockets, real upstream connections, real clients.
+#![allow(clippy::unwrap_used, reason = "a failure of test support is the failure of the test")]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
