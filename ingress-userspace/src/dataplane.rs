@@ -17,6 +17,7 @@ mod counters;
 mod detach;
 mod error;
 mod events;
+mod interfaces;
 mod load;
 mod log;
 mod maps;
@@ -35,9 +36,9 @@ pub use pins::Pins;
 pub use report::{InterfaceReport, Report, VipReport};
 
 use crate::config::Config;
+use crate::net::address;
 use crate::net::listen::Family;
 use crate::net::load::LoadBoard;
-use crate::net::{address, interface};
 use maps::Maps;
 use plan::{Operation, Placement, Plan};
 
@@ -111,8 +112,8 @@ impl Dataplane {
         Ok(dataplane)
     }
 
-    /// Makes the kernel side follow a changed configuration. On an error before the first step
-    /// nothing has changed.
+    /// Makes the kernel side follow a changed configuration, and attaches to devices that have come
+    /// since. A configuration that can't be followed changes nothing.
     pub async fn apply(&mut self, config: &Config) -> Result<(), DataplaneError> {
         let next = self.plan_for(config)?;
         self.step_to(next, Steps::All).await?;
@@ -189,19 +190,31 @@ impl Dataplane {
         Ok(self.plan.next(&config.vips, &config.steering, placement)?)
     }
 
-    /// Does the steps to `next`. When one fails, the plan is what was reached.
+    /// Does the steps to `next`. When one fails, those before it are taken back: what was in force
+    /// stays in force.
     async fn step_to(&mut self, next: Plan, which: Steps) -> Result<(), DataplaneError> {
-        let names = next.names.clone();
-        for step in self.plan.steps(&next) {
-            let done = self.step(&step, which).await;
-            if let Err(error) = done {
-                let routes = std::mem::take(&mut self.plan.routes);
+        let before = self.plan.clone();
+        let Err(error) = self.run(&next, which).await else { return Ok(()) };
+        if let Err(again) = self.run(&before, which).await {
+            tracing::error!(
+                target: "genkan::dataplane",
+                "the kernel side is neither as before nor as configured: {again}"
+            );
+        }
+        Err(error)
+    }
+
+    /// Does the steps to `next`. When one fails, the plan is what was reached.
+    async fn run(&mut self, next: &Plan, which: Steps) -> Result<(), DataplaneError> {
+        for step in self.plan.steps(next) {
+            if let Err(error) = self.step(&step, which).await {
+                let (routes, names) = (self.plan.routes.clone(), next.names.clone());
                 self.plan = Plan { routes, names, ..self.maps.read(cpus()?)? };
                 return Err(error);
             }
         }
         let routes = std::mem::take(&mut self.plan.routes);
-        self.plan = Plan { routes, ..next };
+        self.plan = Plan { routes, ..next.clone() };
         Ok(())
     }
 
@@ -225,67 +238,6 @@ impl Dataplane {
             }
             _ => self.maps.apply(step),
         }
-    }
-
-    /// Attaches to every configured device that is there, and leaves those no longer configured.
-    async fn attach_interfaces(&mut self, config: &Config) -> Result<(), DataplaneError> {
-        let wanted: BTreeSet<&str> =
-            config.vips.iter().flat_map(|vip| &vip.interfaces).map(String::as_str).collect();
-        let before = std::mem::take(&mut self.report.interfaces);
-        let mut reports = Vec::new();
-        for name in wanted {
-            let found = interface::find(name).await.map_err(|error| {
-                DataplaneError::netlink(format!("ask for the interface {name}"), error)
-            })?;
-            let known = before.iter().find(|report| report.name == name);
-            let report = match found {
-                Some(facts) => self.attach_interface(&facts, known)?,
-                None => InterfaceReport {
-                    name: name.to_owned(),
-                    index: 0,
-                    mtu: 0,
-                    driver: None,
-                    steer: Steer::Not { reason: "there is no such interface".to_owned() },
-                },
-            };
-            if known.is_none_or(|known| known.steer != report.steer) {
-                tracing::info!(
-                    target: "genkan::dataplane",
-                    interface = name,
-                    steer = %report.steer,
-                    "XDP"
-                );
-            }
-            reports.push(report);
-        }
-        for (index, _) in self.pins.steers() {
-            if !reports.iter().any(|report| report.index == index) {
-                attach::release(&self.pins, index)?;
-            }
-        }
-        self.report.interfaces = reports;
-        Ok(())
-    }
-
-    fn attach_interface(
-        &mut self,
-        facts: &interface::Interface,
-        known: Option<&InterfaceReport>,
-    ) -> Result<InterfaceReport, DataplaneError> {
-        let attached = known.filter(|known| {
-            known.index == facts.index && known.steer.is_attached() && facts.xdp.is_some()
-        });
-        let steer = match attached {
-            Some(known) => known.steer.clone(),
-            None => attach::steer(&mut self.ebpf, &self.pins, facts)?,
-        };
-        Ok(InterfaceReport {
-            name: facts.name.clone(),
-            index: facts.index,
-            mtu: facts.mtu,
-            driver: facts.driver.clone(),
-            steer,
-        })
     }
 
     fn remove_other_versions(&self) {

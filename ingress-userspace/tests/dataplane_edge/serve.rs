@@ -1,11 +1,13 @@
 //! What a client meets at a VIP.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::time::Duration;
 
+use genkan::dataplane::DataplaneError;
 use genkan::testing::lab::EdgeLab;
 use ingress_common::Verdict;
+use ingress_common::vip::{VIP_PROBES, slot};
 
 use crate::edge::{
     Worker, assert_served, assert_times_out, config, connect, count, eventually, on_edge, possible,
@@ -139,6 +141,33 @@ fn a_vip_comes_and_goes_live() {
         assert_eq!(count(&dataplane, Verdict::TcpSyn), 1);
         dataplane.apply(&config()).await.unwrap();
         connect(&lab.client, late, 80).unwrap_err();
+        assert_served(&lab.client);
+    });
+}
+
+#[test]
+fn a_configuration_that_does_not_fit_changes_nothing() {
+    if !possible() {
+        return;
+    }
+    let lab = EdgeLab::new(0);
+    // More addresses on one place of the kernel's table than it has room for.
+    let crowd: Vec<IpAddr> = (0u32..)
+        .map(|bits| IpAddr::from(Ipv4Addr::from_bits(0x0a80_0000 + bits)))
+        .filter(|&address| slot(&address.into()) == slot(&Ipv4Addr::new(10, 128, 0, 0).into()))
+        .take(VIP_PROBES as usize + 1)
+        .collect();
+    on_edge(&lab, async || {
+        let mut dataplane = start(&config()).await;
+        let _worker = Worker::listening(&mut dataplane);
+        let before = dataplane.report();
+        let mut crowded = config();
+        crowded.vips[0].addresses = crowd;
+        crowded.vips[0].deny = vec![lab.client_addresses()[0].into()];
+        let error = dataplane.apply(&crowded).await.unwrap_err();
+        assert!(matches!(error, DataplaneError::TableFull { .. }), "{error}");
+        assert_eq!(dataplane.report(), before);
+        assert_eq!(genkan::net::address::local().await.unwrap(), EdgeLab::VIPS.into());
         assert_served(&lab.client);
     });
 }
