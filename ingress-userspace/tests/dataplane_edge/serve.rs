@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use genkan::dataplane::DataplaneError;
+use genkan::dataplane::{Dataplane, DataplaneError, Options};
+use genkan::net::listen::{Family, ListenerGroup};
 use genkan::testing::lab::EdgeLab;
 use ingress_common::Verdict;
 use ingress_common::vip::{VIP_PROBES, slot};
@@ -80,7 +82,7 @@ fn a_removed_listener_gets_no_connection_and_removing_it_twice_is_no_error() {
         let mut dataplane = start(&config()).await;
         let worker = Worker::listening(&mut dataplane);
         for _ in 0..2 {
-            for family in genkan::net::listen::Family::ALL {
+            for family in Family::ALL {
                 dataplane.remove_listener(0, family).unwrap();
             }
         }
@@ -204,18 +206,57 @@ fn every_sampled_packet_becomes_an_event() {
 }
 
 #[test]
+fn the_debug_log_of_the_programs_comes_out_of_our_log() {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl io::Write for Lines {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    if !possible() {
+        return;
+    }
+    let lab = EdgeLab::new(0);
+    on_edge(&lab, async || {
+        let options = Options { debug: true, ..Options::default() };
+        let mut dataplane = Dataplane::start(&config(), &[0], options).await.unwrap();
+        let mut log = dataplane.kernel_log().unwrap();
+        let _worker = Worker::listening(&mut dataplane);
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_writer(move || writer.clone())
+            .finish();
+        let _logging = tracing::subscriber::set_default(subscriber);
+        connect(&lab.client, EdgeLab::VIP4, 80).unwrap();
+        let syn = format!("steer vip 0 verdict {}", Verdict::TcpSyn as u32);
+        let seen = async {
+            while !String::from_utf8_lossy(&lines.0.lock().unwrap()).contains(&syn) {
+                tokio::select! {
+                    biased;
+                    forwarded = log.forward() => forwarded.unwrap(),
+                    () = tokio::time::sleep(Duration::from_millis(5)) => {}
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), seen).await.unwrap();
+    });
+}
+
+#[test]
 fn workers_share_connections_by_their_published_load() {
     if !possible() {
         return;
     }
     let lab = EdgeLab::new(0);
     on_edge(&lab, async || {
-        let options = genkan::dataplane::Options::default();
-        let workers = [0, 0];
-        let mut dataplane =
-            genkan::dataplane::Dataplane::start(&config(), &workers, options).await.unwrap();
-        let group =
-            genkan::net::listen::ListenerGroup::reserve(genkan::net::listen::Family::V4).unwrap();
+        let mut dataplane = Dataplane::start(&config(), &[0, 0], Options::default()).await.unwrap();
+        let group = ListenerGroup::reserve(Family::V4).unwrap();
         let listeners = [group.listen().unwrap(), group.listen().unwrap()];
         for (worker, listener) in listeners.iter().enumerate() {
             dataplane.set_listener(worker, group.family(), listener).unwrap();
