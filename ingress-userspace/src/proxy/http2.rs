@@ -36,6 +36,7 @@ use super::body::RequestBody;
 use super::request::{Connection, Reply, serve};
 use super::worker::WorkerState;
 use super::{Failure, Settings, respond};
+use crate::config::Timeouts;
 use crate::upstream::LocalExecutor;
 
 pub use body::Body;
@@ -53,6 +54,7 @@ const OWN_RESETS: usize = 256;
 const GOODBYE: Duration = Duration::from_secs(5);
 /// The connection looks after its streams so many times in `timeouts.client_send`.
 const LOOKS: u32 = 4;
+const SHORTEST_LOOK: Duration = Duration::from_millis(20);
 
 /// Why the connection takes no more streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,51 +79,55 @@ where
     let mut served = pin!(builder(&settings).serve_connection(TokioIo::new(io), service));
     let mut drained = pin!(state.context.drain.cancelled());
     let mut timer = pin!(sleep_until(Instant::now() + settings.timeouts.client_header));
-    let look = settings.timeouts.client_send / LOOKS;
+    let Timeouts { client_send, keep_alive, .. } = settings.timeouts;
+    let look = (client_send / LOOKS).clamp(SHORTEST_LOOK, keep_alive.max(SHORTEST_LOOK));
+    let patience = u32::try_from(client_send.as_millis() / look.as_millis()).unwrap_or(u32::MAX);
     let mut looking = false;
     let mut last_seen = 0;
     let mut end = None;
     poll_fn(|cx| {
-        if end.is_none()
-            && (drained.as_mut().poll(cx).is_ready()
-                || streams.opened() >= settings.limits.keep_alive_requests)
-        {
-            end = Some(End::Draining);
-            served.as_mut().graceful_shutdown();
-        }
-        if served.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if !looking && streams.open() > 0 {
+        loop {
+            if end.is_none()
+                && (drained.as_mut().poll(cx).is_ready()
+                    || streams.opened() >= settings.limits.keep_alive_requests)
+            {
+                end = Some(End::Draining);
+                served.as_mut().graceful_shutdown();
+            }
+            while timer.as_mut().poll(cx).is_ready() {
+                looking = streams.open() > 0;
+                let now = Instant::now();
+                let next = match end {
+                    Some(End::Leaving(until)) if now >= until => return Poll::Ready(()),
+                    Some(End::Leaving(until)) => until,
+                    _ if looking => {
+                        if streams.look(patience) {
+                            // Dropping the connection ends its streams, and what they hold upstream.
+                            return Poll::Ready(());
+                        }
+                        now + look
+                    }
+                    // Something has happened since: idle counts from about now.
+                    None if streams.opened() != last_seen => now + keep_alive,
+                    _ => {
+                        served.as_mut().graceful_shutdown();
+                        let until = now + GOODBYE;
+                        end = Some(End::Leaving(until));
+                        until
+                    }
+                };
+                last_seen = streams.opened();
+                timer.as_mut().reset(next);
+            }
+            if served.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if looking || streams.open() == 0 {
+                return Poll::Pending;
+            }
             looking = true;
             timer.as_mut().reset(Instant::now() + look);
         }
-        while timer.as_mut().poll(cx).is_ready() {
-            looking = streams.open() > 0;
-            let now = Instant::now();
-            let next = match end {
-                Some(End::Leaving(until)) if now >= until => return Poll::Ready(()),
-                Some(End::Leaving(until)) => until,
-                _ if looking => {
-                    if streams.look(LOOKS) {
-                        // Dropping the connection ends its streams, and what they hold upstream.
-                        return Poll::Ready(());
-                    }
-                    now + look
-                }
-                // Something has happened since: idle counts from about now.
-                None if streams.opened() != last_seen => now + settings.timeouts.keep_alive,
-                _ => {
-                    served.as_mut().graceful_shutdown();
-                    let until = now + GOODBYE;
-                    end = Some(End::Leaving(until));
-                    until
-                }
-            };
-            last_seen = streams.opened();
-            timer.as_mut().reset(next);
-        }
-        Poll::Pending
     })
     .await;
 }
