@@ -4,6 +4,7 @@
 //! clippy, the test binaries) and never link the product, so that `cargo xtask` itself builds in
 //! seconds on a machine that has nothing but rustup and a C linker.
 
+mod bench;
 mod demo;
 mod ebpf;
 mod lint;
@@ -34,6 +35,8 @@ enum Command {
     Lint(lint::Arguments),
     /// Set up, lint, and run every test; ends with the line `N passed, N failed, N skipped`
     Test(test::Arguments),
+    /// Measure: kernel programs, routing, the proxy beside nginx; ratios with min-median-max
+    Bench(bench::Arguments),
     /// Build and inspect the kernel programs
     Ebpf(ebpf::Arguments),
 }
@@ -41,6 +44,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Setup(arguments) => setup::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Ebpf(arguments) => ebpf::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),

@@ -131,6 +131,24 @@ impl Program {
         Ok(Ended { success, how, log })
     }
 
+    /// As [`Self::checked`], but the log has standard output alone: what the program reports.
+    ///
+    /// # Errors
+    /// Also when the program fails.
+    pub(crate) fn reported(mut self, step: &Step, name: &str) -> Result<String> {
+        let log = workspace::own("log")?.join(format!("{name}.log"));
+        let errors = log.with_extension("errors.log");
+        let create =
+            |path: &Path| File::create(path).with_context(|| format!("create {}", path.display()));
+        self.command.stdout(create(&log)?).stderr(create(&errors)?);
+        let mut child = self.command.spawn().with_context(|| format!("start {}", self.name))?;
+        let (success, how) = self.wait(&mut child, step, &errors)?;
+        if !success {
+            bail!("{}: {how}\n{}", self.name, tail(&errors));
+        }
+        fs::read_to_string(&log).with_context(|| format!("read {}", log.display()))
+    }
+
     /// As [`Self::logged`]; a failure is an error that ends with the tail of the log.
     ///
     /// # Errors

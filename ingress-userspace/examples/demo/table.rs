@@ -74,15 +74,13 @@ pub(crate) fn print(rows: &[Row], stage: &Stage) {
     verdict(rows);
 }
 
-/// Every counter that is not zero, of both addresses, with what it means.
+/// Every counter of the VIP (both its addresses) that is not zero, with what it means.
 fn totals(stage: &Stage) {
-    println!("\nverdicts since the start   {:>8} {:>8}", "v4", "v6");
-    let counted = EdgeLab::VIPS.map(|vip| stage.story.counters(vip));
-    for &verdict in Verdict::ALL {
-        let [v4, v6] = counted.each_ref().map(|counted| counted.of(verdict));
-        if v4 + v6 > 0 {
-            println!("  {:<24} {v4:>8} {v6:>8}   {}", verdict.name(), verdict.description());
-        }
+    println!("\nverdicts of the VIP since the start");
+    let counted = stage.story.counters(EdgeLab::VIP4);
+    for &verdict in Verdict::ALL.iter().filter(|verdict| counted.of(**verdict) > 0) {
+        let (name, count) = (verdict.name(), counted.of(verdict));
+        println!("  {name:<24} {count:>8}   {}", verdict.description());
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use genkan::testing::backend::Backend;
 use genkan::testing::lab::EdgeLab;
 use genkan::testing::story::{Answer, Connect, Request, websocket_echo};
 
@@ -26,13 +27,6 @@ struct Reply {
     upstream_path: Option<String>,
 }
 
-/// What the access log says about a request.
-#[derive(Default)]
-struct Logged {
-    worker: Option<u64>,
-    endpoint: Option<String>,
-}
-
 impl Stage {
     pub(super) fn ask(&mut self, ask: &Ask) -> Row {
         self.next += 1;
@@ -45,10 +39,9 @@ impl Stage {
         let mut row = Row { request: shown(ask, vip), moved: counted.moved(), ..Row::default() };
         match reply {
             Ok(reply) => {
-                let logged = if is_http(ask.how) { self.logged(&query) } else { Logged::default() };
-                row.pod = reply.pod.clone().or_else(|| self.pod_at(logged.endpoint.as_deref()));
-                row.worker = logged.worker;
-                row.wrong = self.broken(&ask.promise, &reply, row.pod.as_deref());
+                row.worker = if is_http(ask.how) { self.worker(&query) } else { None };
+                row.pod = reply.pod.clone().or_else(|| self.pod_that_saw(&query));
+                row.wrong = broken(&ask.promise, &reply, row.pod.as_deref());
                 row.answer = reply.shown;
             }
             Err(error) => {
@@ -98,54 +91,51 @@ impl Stage {
         Ok(Reply { shown: shown.to_owned(), ..Reply::default() })
     }
 
-    /// Why the reply is not what the manifests promise; `None` when it is.
-    fn broken(&self, promise: &Promise, reply: &Reply, pod: Option<&str>) -> Option<String> {
-        let from = |pods: &[usize]| {
-            let named = pods.iter().any(|number| pod == Some(pod_name(*number).as_str()));
-            (!named || reply.status != Some(200)).then(|| format!("promised: 200 from {pods:?}"))
-        };
-        match promise {
-            Promise::Pods(pods) => from(pods),
-            Promise::Rewritten(pods, path) => from(pods).or_else(|| {
-                (reply.upstream_path.as_deref() != Some(path))
-                    .then(|| format!("the pod saw {:?}, promised: {path}", reply.upstream_path))
-            }),
-            Promise::Status(status) => {
-                (reply.status != Some(*status)).then(|| format!("promised: {status}"))
-            }
-            Promise::Echo => (reply.shown != "echo").then(|| "promised: an echo".to_owned()),
-            Promise::Silence => {
-                (reply.shown != "no answer").then(|| "promised: nothing".to_owned())
-            }
-        }
-    }
-
-    /// The access log's line of the request with this query.
-    fn logged(&self, query: &str) -> Logged {
+    /// The worker that wrote the access log's line of the request with this query.
+    fn worker(&self, query: &str) -> Option<u64> {
         let deadline = Instant::now() + LOGGED;
-        let marks = [format!("{query}\""), format!("{query}\\")];
+        let mark = format!("{query}\"");
         loop {
             let log = self.story.log();
-            let line = log.lines().rfind(|line| marks.iter().any(|mark| line.contains(mark)));
+            let line = log.lines().rfind(|line| line.contains(&mark));
             let entry = line.and_then(|line| serde_json::from_str::<serde_json::Value>(line).ok());
             if let Some(entry) = entry {
-                let endpoint = entry["endpoint"].as_str().map(str::to_owned);
-                return Logged { worker: entry["worker"].as_u64(), endpoint };
+                return entry["worker"].as_u64();
             }
             if Instant::now() > deadline {
-                return Logged::default();
+                return None;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
-    /// The pod with this endpoint address.
-    fn pod_at(&self, endpoint: Option<&str>) -> Option<String> {
-        let address = endpoint?.parse::<SocketAddr>().ok()?.ip();
-        let pods = 0..self.story.backends.len();
-        pods.into_iter()
-            .find(|pod| self.story.lab.pod_addresses(*pod).contains(&address))
-            .map(pod_name)
+    /// The pod that a request with this query arrived at.
+    fn pod_that_saw(&self, query: &str) -> Option<String> {
+        let query = query.trim_start_matches('?');
+        let saw = |backend: &Backend| {
+            backend.recorded().iter().any(|request| request.uri.query() == Some(query))
+        };
+        self.story.backends.iter().position(saw).map(pod_name)
+    }
+}
+
+/// Why the reply is not what the manifests promise; `None` when it is.
+fn broken(promise: &Promise, reply: &Reply, pod: Option<&str>) -> Option<String> {
+    let from = |pods: &[usize]| {
+        let named = pods.iter().any(|number| pod == Some(pod_name(*number).as_str()));
+        (!named || reply.status != Some(200)).then(|| format!("promised: 200 from {pods:?}"))
+    };
+    match promise {
+        Promise::Pods(pods) => from(pods),
+        Promise::Rewritten(pods, path) => from(pods).or_else(|| {
+            (reply.upstream_path.as_deref() != Some(path))
+                .then(|| format!("the pod saw {:?}, promised: {path}", reply.upstream_path))
+        }),
+        Promise::Status(status) => {
+            (reply.status != Some(*status)).then(|| format!("promised: {status}"))
+        }
+        Promise::Echo => (reply.shown != "echo").then(|| "promised: an echo".to_owned()),
+        Promise::Silence => (reply.shown != "no answer").then(|| "promised: nothing".to_owned()),
     }
 }
 
