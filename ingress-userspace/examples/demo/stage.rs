@@ -52,9 +52,6 @@ impl Stage {
         let examples = std::env::var_os("GENKAN_EXAMPLES").map_or(examples, PathBuf::from);
         println!("== lab: client - router - edge - {PODS} pods");
         let mut story = Story::named(name, program()?, PODS);
-        // steer answers pings by sending them back out of the uplink (XDP_TX); a virtual link takes
-        // such packets only when its other end receives by NAPI.
-        story.lab.router.output("ethtool", &["-K", "edge0", "gro", "on"]);
         FILES.set(story.config_file().parent().unwrap_or_else(|| Path::new("/")).to_owned()).ok();
         let path = examples.join("genkan.yaml");
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;

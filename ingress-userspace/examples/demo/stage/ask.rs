@@ -113,7 +113,7 @@ impl Stage {
     fn pod_that_saw(&self, query: &str) -> Option<String> {
         let query = query.trim_start_matches('?');
         let saw = |backend: &Backend| {
-            backend.recorded().iter().any(|request| request.uri.query() == Some(query))
+            backend.requests().iter().any(|request| request.uri.query() == Some(query))
         };
         self.story.backends.iter().position(saw).map(pod_name)
     }
