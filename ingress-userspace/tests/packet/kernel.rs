@@ -10,7 +10,7 @@ use std::process::Command;
 use aya::Ebpf;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, LpmTrie, Map, MapData, PerCpuArray, SockMap};
-use aya::programs::{SkLookup, Xdp};
+use aya::programs::{ProgramError, SkLookup, Xdp};
 use aya::{TestRun, TestRunOptions};
 use ingress_common::policy::{RULE_PREFIX, RuleKey4, RuleKey6};
 use ingress_common::table::{VipTable, Write};
@@ -56,9 +56,9 @@ impl Kernel {
     pub(crate) fn load() -> Self {
         let mut ebpf = Ebpf::load(OBJECT).expect("the object loads");
         let steer: &mut Xdp = ebpf.program_mut("steer").unwrap().try_into().unwrap();
-        steer.load().expect("the verifier accepts steer");
+        accepted(|| steer.load());
         let dispatch: &mut SkLookup = ebpf.program_mut("dispatch").unwrap().try_into().unwrap();
-        dispatch.load().expect("the verifier accepts dispatch");
+        accepted(|| dispatch.load());
         let mut kernel =
             Self { ebpf, table: VipTable::default(), listeners: [Vec::new(), Vec::new()] };
         for (address, value) in world::vips() {
@@ -194,6 +194,19 @@ impl Kernel {
         }
         found
     }
+}
+
+/// Loads a program. The verifier gives up with EAGAIN when a signal is pending, and is asked again.
+fn accepted(mut load: impl FnMut() -> Result<(), ProgramError>) {
+    for _ in 0..20 {
+        match load() {
+            Ok(()) => return,
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => panic!("the verifier refuses: {error}"),
+        }
+    }
+    panic!("the verifier was interrupted each time");
 }
 
 /// A listening socket that shares its port with the others of its group.
