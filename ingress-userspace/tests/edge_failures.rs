@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used, reason = "a failure of a story is a failed test")]
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use genkan::net::cpu::allowed;
 use genkan::testing::backend;
-use genkan::testing::deadline::{DEADLINE, eventually};
+use genkan::testing::deadline::{DEADLINE, eventually, eventually_some};
 use genkan::testing::lab::{EdgeLab, PASS_PROGRAM};
-use genkan::testing::require_root;
-use genkan::testing::story::{Connect, Ingress, Request, Story, connect};
+use genkan::testing::require::{require, require_root};
+use genkan::testing::story::{Answer, Connect, Ingress, Request, Session, Story, connect};
 use ingress_common::verdict::Verdict;
 use nix::sys::signal::Signal;
 
@@ -93,15 +96,30 @@ fn process_killed_leaves_pins_and_connections_wait_for_the_next_one() {
 
 #[test]
 fn worker_panics_and_another_takes_its_slot() {
+    let cpus = allowed().unwrap();
+    if !require(cpus.len() >= 2, "needs two CPUs") {
+        return;
+    }
     let Some(mut story) = story() else { return };
     story.configure(|config| config.workers.count = Some(2)).start();
-    assert_serves(&story);
+    let to = SocketAddr::new(EdgeLab::VIP4, 80);
     for round in 1..=3 {
+        let mut sessions = [0, 1].map(|worker| {
+            let mut session = Session::open(&story.lab.client, cpus[worker], to).unwrap();
+            assert_eq!(session.get("shop.example", "/").unwrap(), 200);
+            let client = session.local_address();
+            let served = eventually_some("the request is in the log", || story.worker_of(client));
+            assert_eq!(served, worker, "the worker of CPU {}", cpus[worker]);
+            session
+        });
         story.process().signal(Signal::SIGUSR2);
         eventually("the panic of the worker is reported", || {
             story.log().matches("panicked").count() >= round
         });
-        // The other worker serves meanwhile; only a connection that the dead one already had is lost.
+        let [gone, stays] = &mut sessions;
+        assert!(gone.get("shop.example", "/").is_err());
+        assert_eq!(stays.get("shop.example", "/").unwrap(), 200);
+        // The other worker serves meanwhile; only a connection that the dead one had is lost.
         for vip in EdgeLab::VIPS {
             eventually("the edge serves", || {
                 story.send(vip, &Request::get("shop.example", "/")).is_ok()
@@ -111,6 +129,7 @@ fn worker_panics_and_another_takes_its_slot() {
         for _ in 0..10 {
             assert_serves(&story);
         }
+        assert_eq!(stays.get("shop.example", "/").unwrap(), 200);
     }
     assert!(story.process().is_running());
 }
@@ -192,21 +211,13 @@ fn no_bpf_serves_and_says_what_is_missing() {
 fn drains_on_sigterm_and_exits_cleanly() {
     let Some(mut story) = story() else { return };
     for backend in &story.backends {
-        let slow = backend::Answer::size(1 << 20).with_pace(Duration::from_millis(20));
-        backend.on("/slow", slow);
+        backend.on("/slow", slow_answer());
     }
     story.start();
-    let client = story.lab.client.clone();
-    let slow = std::thread::spawn(move || {
-        Request::get("shop.example", "/slow").send(&client, SocketAddr::new(EdgeLab::VIP4, 80))
-    });
-    eventually("the request runs", || {
-        story.backends.iter().any(|backend| !backend.requests().is_empty())
-    });
+    let slow = spawn_slow_request(&story, "shop.example");
     let status = story.terminate();
     assert_eq!(status.code(), Some(0), "{status:?}");
-    let answer = slow.join().unwrap().unwrap();
-    assert_eq!((answer.status, answer.body.len()), (200, 1 << 20));
+    assert_is_slow_answer(slow);
 }
 
 #[test]
@@ -240,14 +251,18 @@ fn detach_leaves_nothing_on_the_node() {
 #[test]
 fn successor_serves_every_connection_while_the_first_process_leaves() {
     let Some(mut story) = story() else { return };
+    story.backends[0].on("/slow", slow_answer());
+    let one = Ingress::new("one").rule("one.example", "/", "pod-0").yaml();
+    story.manifests.write("one.yaml", &one);
     story.start();
     assert_serves(&story);
+    let slow = spawn_slow_request(&story, "one.example");
     let client = story.lab.client.clone();
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     let opened = std::thread::scope(|scope| {
         let connecting = scope.spawn(|| {
             let mut opened = 0;
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 for vip in EdgeLab::VIPS {
                     let to = SocketAddr::new(vip, 80);
                     let answer = Request::get("shop.example", "/").send(&client, to);
@@ -262,11 +277,74 @@ fn successor_serves_every_connection_while_the_first_process_leaves() {
         let status = first.wait(DEADLINE);
         assert_eq!(status.code(), Some(0), "{}", first.output());
         assert_serves(&story);
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
         connecting.join().unwrap()
     });
     println!("{opened} connections during the change of processes");
-    assert!(opened > 0);
+    assert_is_slow_answer(slow);
     let to = SocketAddr::new(EdgeLab::VIP4, 22);
     assert_eq!(connect(&story.lab.client, None, to, SHORT), Connect::TimedOut);
+}
+
+/// A megabyte over some seconds: longer than a process takes to start.
+fn slow_answer() -> backend::Answer {
+    backend::Answer::size(1 << 20).with_pace(Duration::from_millis(60))
+}
+
+/// Asks for `/slow` and returns when the pod has the request.
+fn spawn_slow_request(story: &Story, host: &str) -> JoinHandle<anyhow::Result<Answer>> {
+    let (client, request) = (story.lab.client.clone(), Request::get(host, "/slow"));
+    let slow =
+        std::thread::spawn(move || request.send(&client, SocketAddr::new(EdgeLab::VIP4, 80)));
+    let is_slow = |request: &backend::Recorded| request.uri.path() == "/slow";
+    eventually("the slow request runs", || {
+        story.backends.iter().any(|backend| backend.requests().iter().any(is_slow))
+    });
+    slow
+}
+
+fn assert_is_slow_answer(slow: JoinHandle<anyhow::Result<Answer>>) {
+    let answer = slow.join().unwrap().unwrap();
+    assert_eq!((answer.status, answer.body.len()), (200, 1 << 20));
+}
+
+#[test]
+fn next_process_follows_what_changed_while_none_ran() {
+    let Some(mut story) = story() else { return };
+    story.start();
+    assert_serves(&story);
+    story.kill();
+    story.configure_vip(|vip| {
+        vip.ports.retain(|port| port.port == 80);
+        vip.addresses.retain(|address| address.is_ipv4());
+    });
+    story
+        .manifests
+        .write("shop.yaml", &Ingress::new("new").rule("new.example", "/", "pods").yaml());
+    story.start();
+    let vip = EdgeLab::VIP4;
+    assert_eq!(story.get(vip, "new.example", "/").status, 200);
+    assert_eq!(story.get(vip, "shop.example", "/").status, 404);
+    let (outcome, counted) = story.counting(vip, || story.connect(vip, 443, SHORT));
+    assert_eq!(outcome, Connect::TimedOut);
+    assert!(counted.of(Verdict::PortUnserved) > 0, "{counted:?}");
+    let local = story.edge().ip(&["-6", "route", "show", "table", "local"]);
+    assert!(!local.contains(&EdgeLab::VIP6.to_string()), "{local}");
+}
+
+#[test]
+fn pod_that_went_away_is_passed_over() {
+    let Some(mut story) = story() else { return };
+    story.start();
+    for _ in 0..8 {
+        assert_serves(&story);
+    }
+    // Its slice still names it.
+    drop(story.backends.remove(1));
+    for vip in EdgeLab::VIPS {
+        for _ in 0..10 {
+            let answer = story.get(vip, "shop.example", "/");
+            assert_eq!((answer.status, answer.pod()), (200, "pod-0"), "{}", story.log());
+        }
+    }
 }

@@ -5,9 +5,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use genkan::config::NewFlowBudget;
+use genkan::config::{NewFlowBudget, PortConfig, PortProtocol};
+use genkan::testing::deadline::eventually;
 use genkan::testing::lab::{EdgeLab, Host};
-use genkan::testing::story::{Connect, Ingress, Listener, Request, Story, connect};
+use genkan::testing::story::{Connect, Ingress, Listener, Request, Session, Story, connect};
 use genkan::testing::{require_root, require_tool};
 use ingress_common::verdict::Verdict;
 use socket2::{Domain, Socket, Type};
@@ -87,6 +88,20 @@ fn foreign_listener_is_never_reached() {
             }
         }
     }
+    // Nobody serves port 80 now, with XDP detached; then with it attached.
+    for attached in [false, true] {
+        if attached {
+            story.start();
+            assert!(story.xdp(EdgeLab::UPLINK).is_some());
+        }
+        story.kill();
+        for vip in EdgeLab::VIPS {
+            let to = SocketAddr::new(vip, 80);
+            for host in [&story.lab.client, story.edge(), &story.lab.pods[0]] {
+                assert_ne!(connect(host, None, to, SHORT), Connect::Open, "{}", host.name());
+            }
+        }
+    }
     for listener in &foreign {
         listener.assert_untouched();
     }
@@ -155,12 +170,53 @@ fn allow_list_closes_the_vip_to_everybody_else_and_is_edited_live() {
     }
     story.configure_vip(|vip| vip.allow.extend(OUTSIDERS.map(ipnet::IpNet::from)));
     for (vip, outsider) in EdgeLab::VIPS.into_iter().zip(OUTSIDERS) {
-        genkan::testing::deadline::eventually("the new rule lets the source in", || {
+        eventually("the new rule lets the source in", || {
             attempt(&story, vip, outsider) == Connect::Open
         });
         assert!(is_served(&story, &story.lab.client, Some(outsider), vip));
         assert!(is_served(&story, &story.lab.client, None, vip));
     }
+}
+
+#[test]
+fn ports_and_addresses_of_a_vip_are_edited_live() {
+    const PORT: u16 = 8080;
+    let Some(mut story) = story() else { return };
+    let second = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 81));
+    story.lab.vip(second);
+    story.start();
+    let mut kept = Session::open(&story.lab.client, 0, (EdgeLab::VIP4, 80).into()).unwrap();
+    assert_eq!(kept.get("shop.example", "/").unwrap(), 200);
+    for vip in EdgeLab::VIPS {
+        assert_eq!(story.connect(vip, PORT, SHORT), Connect::TimedOut);
+    }
+
+    story.configure_vip(|vip| {
+        vip.ports.push(PortConfig { port: PORT, protocol: PortProtocol::Http });
+        vip.addresses.push(second);
+    });
+    eventually("the new address is served", || {
+        story.send(second, &Request::get("shop.example", "/")).is_ok()
+    });
+    for vip in [EdgeLab::VIP4, EdgeLab::VIP6, second] {
+        let answer = Request::get("shop.example", "/").send(&story.lab.client, (vip, PORT).into());
+        assert_eq!(answer.unwrap().status, 200, "{vip}");
+        assert!(is_served(&story, &story.lab.client, None, vip));
+    }
+
+    story.configure_vip(|vip| {
+        vip.ports.retain(|port| port.port != PORT);
+        vip.addresses.retain(|&address| address != second);
+    });
+    eventually("the address is no local one any more", || {
+        let local = story.edge().ip(&["-4", "route", "show", "table", "local"]);
+        !local.contains(&second.to_string())
+    });
+    for vip in EdgeLab::VIPS {
+        assert_eq!(story.connect(vip, PORT, SHORT), Connect::TimedOut);
+        assert!(is_served(&story, &story.lab.client, None, vip));
+    }
+    assert_eq!(kept.get("shop.example", "/").unwrap(), 200);
 }
 
 #[test]

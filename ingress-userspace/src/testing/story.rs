@@ -24,11 +24,13 @@ mod connection;
 mod kernel;
 mod manifests;
 mod node;
+mod session;
 
 pub use client::{Answer, Request, any_certificate};
 pub use connection::{Connect, Listener, connect, exchange, websocket_echo};
 pub use kernel::{Counted, PINS, Xdp};
 pub use manifests::{Ingress, Manifests, service, slice};
+pub use session::Session;
 
 /// An edge node and what is around it.
 pub struct Story {
