@@ -37,6 +37,9 @@ impl Row {
 /// What the request path must not know: it serves compiled routes, not Kubernetes objects.
 const OBJECTS: &[&str] = &["model"];
 
+/// What reads the bytes of strangers: pure, so that it can be fuzzed.
+const HTTP1_READERS: &[&str] = &["proxy::http1::head", "proxy::http1::chunk"];
+
 const TABLE: &[Row] = &[
     // 0: the process. Nobody knows these.
     at(0, "main"),
@@ -47,7 +50,9 @@ const TABLE: &[Row] = &[
     // 1: drivers. They do I/O and meet only through channels that `app` makes.
     at(1, "source"),
     at(1, "dataplane"),
-    at(1, "proxy").never(OBJECTS),
+    at(1, "proxy").beside(HTTP1_READERS).never(OBJECTS),
+    pure(1, "proxy::http1::head").beside(&["proxy"]).never(OBJECTS),
+    pure(1, "proxy::http1::chunk").beside(&["proxy", "proxy::http1::head"]).never(OBJECTS),
     at(1, "admin"),
     // 2: services of the request path.
     at(2, "snapshot").never(OBJECTS),
