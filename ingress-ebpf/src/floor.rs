@@ -25,9 +25,9 @@ mod floor {
         run: u32,
         /// Flows - 1, for a power of two of flows.
         mask: u32,
-        /// Offset of the last 4 bytes of the source address; its low bits are varied above `mask16`.
+        /// Offset of the last 4 bytes of the source address, which grows every 4,096 flows.
         address: u32,
-        /// Offset of the source port.
+        /// Offset of the source port; 0 keeps the port and gives every flow its own address.
         port: u32,
         bytes: [u64; 12],
     }
@@ -66,8 +66,12 @@ mod floor {
             // SAFETY: both within the frame, checked in the line above.
             unsafe {
                 let base = u32::from_be((address as *const u32).read_unaligned());
-                (address as *mut u32).write_unaligned((base + (flow >> 12)).to_be());
-                (port as *mut u16).write_unaligned((16_384 + (flow & 4095) as u16).to_be());
+                if template.port == 0 {
+                    (address as *mut u32).write_unaligned((base + flow).to_be());
+                } else {
+                    (address as *mut u32).write_unaligned((base + (flow >> 12)).to_be());
+                    (port as *mut u16).write_unaligned((16_384 + (flow & 4095) as u16).to_be());
+                }
             }
         }
         // SAFETY: the map holds XDP programs only.

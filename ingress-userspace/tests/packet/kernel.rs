@@ -197,7 +197,7 @@ impl Kernel {
 }
 
 /// Loads a program. The verifier gives up with EAGAIN when a signal is pending, and is asked again.
-fn accepted(mut load: impl FnMut() -> Result<(), ProgramError>) {
+pub(crate) fn accepted(mut load: impl FnMut() -> Result<(), ProgramError>) {
     for _ in 0..20 {
         match load() {
             Ok(()) => return,
@@ -237,7 +237,8 @@ pub(crate) fn establish() -> Vec<(TcpStream, TcpStream)> {
         let socket = Socket::new(Domain::for_address(vip), Type::STREAM, None).unwrap();
         let client = SocketAddr::new(ip(side.client), world::KNOWN_PORT);
         socket.bind(&client.into()).unwrap();
-        socket.connect(&vip.into()).unwrap();
+        // Not plain connect, which a signal ends.
+        socket.connect_timeout(&vip.into(), std::time::Duration::from_secs(3)).unwrap();
         let (accepted, peer) = server.accept().unwrap();
         assert_eq!(peer, client);
         (socket.into(), accepted)
