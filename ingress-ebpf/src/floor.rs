@@ -75,7 +75,7 @@ mod floor {
             }
         }
         // SAFETY: the map holds XDP programs only.
-        let _missing = unsafe { TARGET.tail_call(&context, 0) };
+        unsafe { TARGET.tail_call(&context, 0) };
         XDP_ABORTED
     }
 
@@ -104,7 +104,7 @@ mod floor {
         }
         let key = (destination as u64) << 32 | (port as u64) << 16 | protocol as u64;
         // SAFETY: the value is not kept beyond the program's run.
-        match unsafe { KNOWN.get(&key) } {
+        match unsafe { KNOWN.get(key) } {
             Some(&value) if value == u64::MAX => XDP_ABORTED,
             Some(_) | None => XDP_PASS,
         }

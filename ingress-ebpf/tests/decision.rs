@@ -1,4 +1,5 @@
 //! The packet table against the decision code on the host.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -16,14 +16,16 @@ use crate::net::load::{LoadBoard, LoadSlot};
 
 pub(super) enum Entrance {
     /// `dispatch` gives the connections of all VIPs to one listener per worker and family.
-    Steered {
-        dataplane: Box<Dataplane>,
-        groups: [ListenerGroup; 2],
-        events: Option<Events>,
-        log: Option<KernelLog>,
-    },
+    Steered(Box<Steered>),
     /// Each worker listens on every VIP and port.
     Bound { vips: Vec<VipConfig>, loads: LoadBoard },
+}
+
+pub(super) struct Steered {
+    dataplane: Dataplane,
+    groups: [ListenerGroup; 2],
+    events: Option<Events>,
+    log: Option<KernelLog>,
 }
 
 /// What happened to a packet, with the name of its VIP.
@@ -54,13 +56,14 @@ impl Entrance {
         let [v4, v6] = Family::ALL.map(ListenerGroup::reserve);
         let groups = [v4.context("IPv4 listeners")?, v6.context("IPv6 listeners")?];
         let log = dataplane.kernel_log();
-        Ok(Self::Steered { dataplane: Box::new(dataplane), groups, events, log })
+        Ok(Self::Steered(Box::new(Steered { dataplane, groups, events, log })))
     }
 
     /// New listeners for one worker, of all families or all VIPs.
     pub(super) fn listeners(&self) -> anyhow::Result<Vec<TcpListener>> {
         match self {
-            Self::Steered { groups, .. } => groups
+            Self::Steered(steered) => steered
+                .groups
                 .iter()
                 .map(|group| group.listen().with_context(|| group.address().to_string()))
                 .collect(),
@@ -75,10 +78,10 @@ impl Entrance {
 
     /// Lets connections come to a worker that accepts from these listeners now.
     pub(super) fn admit(&mut self, worker: usize, listeners: &[TcpListener]) -> anyhow::Result<()> {
-        let Self::Steered { dataplane, .. } = self else { return Ok(()) };
+        let Self::Steered(steered) = self else { return Ok(()) };
         for listener in listeners {
             let family = Family::of(listener.local_addr()?.ip());
-            dataplane.set_listener(worker, family, listener)?;
+            steered.dataplane.set_listener(worker, family, listener)?;
         }
         Ok(())
     }
@@ -86,7 +89,7 @@ impl Entrance {
     /// Where a worker publishes its connections.
     pub(super) fn load(&self, worker: usize) -> LoadSlot {
         match self {
-            Self::Steered { dataplane, .. } => dataplane.loads().slot(worker),
+            Self::Steered(steered) => steered.dataplane.loads().slot(worker),
             Self::Bound { loads, .. } => loads.slot(worker),
         }
     }
@@ -98,7 +101,7 @@ impl Entrance {
     /// What cannot be followed; the old configuration stays in force.
     pub(super) async fn apply(&mut self, config: &Config) -> anyhow::Result<()> {
         match self {
-            Self::Steered { dataplane, .. } => Ok(dataplane.apply(config).await?),
+            Self::Steered(steered) => Ok(steered.dataplane.apply(config).await?),
             Self::Bound { vips, .. } => {
                 let places = |vips: &[VipConfig]| -> BTreeMap<_, _> {
                     vips.iter().map(|vip| (vip.addresses.clone(), vip.ports.clone())).collect()
@@ -116,9 +119,8 @@ impl Entrance {
     /// The next sampled packet; never when nobody asked for events. Forwards the debug log of the
     /// kernel programs meanwhile. Cancel-safe.
     pub(super) async fn event(&mut self) -> NamedEvent {
-        let Self::Steered { dataplane, events, log, .. } = self else {
-            std::future::pending().await
-        };
+        let Self::Steered(steered) = self else { std::future::pending().await };
+        let Steered { dataplane, events, log, .. } = &mut **steered;
         let event = tokio::select! {
             event = next_event(events) => event,
             error = forward(log) => {
