@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         }
     };
     let (done, outcome) = mpsc::channel();
-    thread::spawn(move || done.send(perform(keep)));
+    thread::spawn(move || drop(done.send(perform(keep))));
     // A panic inside drops the sender; its message is on standard error already.
     let right = match outcome.recv() {
         Ok(Ok((stage, right))) => {
