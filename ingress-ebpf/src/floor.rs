@@ -14,6 +14,7 @@ fn main() {
 #[cfg(target_arch = "bpf")]
 mod floor {
     use aya_ebpf::bindings::xdp_action::{XDP_ABORTED, XDP_PASS};
+    use aya_ebpf::helpers::bpf_ktime_get_ns;
     use aya_ebpf::macros::{map, xdp};
     use aya_ebpf::maps::{Array, HashMap, ProgramArray};
     use aya_ebpf::programs::XdpContext;
@@ -74,6 +75,10 @@ mod floor {
                 }
             }
         }
+        // Time for the stores to reach the cache: a real packet is there when a program reads it, and
+        // must not stall on loads that straddle stores of a moment ago.
+        // SAFETY: the helper has no preconditions.
+        let _settled = unsafe { bpf_ktime_get_ns() };
         // SAFETY: the map holds XDP programs only.
         unsafe { TARGET.tail_call(&context, 0) };
         XDP_ABORTED
