@@ -2,18 +2,23 @@
 //! itself only. `GENKAN_STORY_SECONDS` says how long the stories under load last.
 #![allow(clippy::unwrap_used, reason = "a failure of a story is a failed test")]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use genkan::testing::ca::TestCa;
 use genkan::testing::deadline::{eventually, eventually_some};
 use genkan::testing::lab::EdgeLab;
 use genkan::testing::require_root;
-use genkan::testing::story::{Ingress, Request, Story, any_certificate};
+use genkan::testing::story::{Connect, Ingress, Request, Story, any_certificate, connect};
 use genkan::testing::traffic::{Mix, Traffic};
+use ipnet::IpNet;
 
 /// Five edits a second.
 const EDIT_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Less than the second after which a dropped SYN is sent again.
+const PATIENCE: Duration = Duration::from_millis(800);
 
 fn story(pods: usize) -> Option<Story> {
     if !require_root() {
@@ -159,6 +164,60 @@ fn endpoints_changed_under_load() {
     load.assert_untouched();
     write(&load, &[]);
     load.story.wait_for_status("shop.example", "/", 503);
+}
+
+#[test]
+fn rules_of_the_vip_edited_under_load() {
+    let Some(mut load) = UnderLoad::start(1) else { return };
+    let outsiders = ["198.51.100.66", "2001:db8:66::66"].map(|text| text.parse().unwrap());
+    for outsider in outsiders {
+        load.story.lab.client_source(outsider);
+    }
+    let connects = |story: &Story, vip: IpAddr, source: IpAddr| {
+        connect(&story.lab.client, Some(source), SocketAddr::new(vip, 80), PATIENCE)
+    };
+    let stop = AtomicBool::new(false);
+    let client = load.story.lab.client.clone();
+    let opened = std::thread::scope(|scope| {
+        // What is edited concerns others: each new connection of the clients opens at once.
+        let newcomers = scope.spawn(|| {
+            let mut opened = 0;
+            while !stop.load(Ordering::Relaxed) {
+                for (vip, source) in EdgeLab::VIPS.into_iter().zip(EdgeLab::CLIENT) {
+                    let to = SocketAddr::new(vip, 80);
+                    assert_eq!(connect(&client, Some(source), to, PATIENCE), Connect::Open);
+                    opened += 1;
+                }
+            }
+            opened
+        });
+        let end = Instant::now() + Duration::from_secs(story_seconds());
+        let mut edits = 0;
+        while Instant::now() < end || edits % 2 == 0 {
+            let next = Instant::now() + EDIT_INTERVAL;
+            edits += 1;
+            load.story.configure_vip(|vip| {
+                // Allow everybody but the outsiders, by one list or by the other.
+                let (deny, allow) = (outsiders.map(IpNet::from), EdgeLab::CLIENT.map(IpNet::from));
+                (vip.deny, vip.allow) =
+                    if edits % 2 == 1 { (deny.to_vec(), vec![]) } else { (vec![], allow.to_vec()) };
+            });
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+        stop.store(true, Ordering::Relaxed);
+        newcomers.join().unwrap()
+    });
+    println!("{opened} connections opened meanwhile");
+    for (vip, outsider) in EdgeLab::VIPS.into_iter().zip(outsiders) {
+        assert_eq!(connects(&load.story, vip, outsider), Connect::TimedOut);
+    }
+    load.story.configure_vip(|vip| (vip.deny, vip.allow) = (vec![], vec![]));
+    for (vip, outsider) in EdgeLab::VIPS.into_iter().zip(outsiders) {
+        eventually("nobody is refused any more", || {
+            connects(&load.story, vip, outsider) == Connect::Open
+        });
+    }
+    load.assert_untouched();
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! the network, from a pod of the node and from the node itself.
 #![allow(clippy::unwrap_used, reason = "a failure of a story is a failed test")]
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use genkan::config::{NewFlowBudget, PortConfig, PortProtocol};
@@ -104,6 +105,77 @@ fn foreign_listener_is_never_reached() {
     }
     for listener in &foreign {
         listener.assert_untouched();
+    }
+}
+
+#[test]
+fn foreign_datagram_socket_is_never_reached() {
+    let Some(mut story) = story() else { return };
+    let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
+    let foreign = story.edge().run(|| UdpSocket::bind(any)).unwrap();
+    let port = foreign.local_addr().unwrap().port();
+    foreign.set_nonblocking(true).unwrap();
+    story.start();
+    for attached in [true, false] {
+        if !attached {
+            story.detach_xdp();
+        }
+        let verdict = if attached { Verdict::UdpUnserved } else { Verdict::DispatchUnserved };
+        for (family, vip) in EdgeLab::VIPS.into_iter().enumerate() {
+            let local = SocketAddr::new(story.lab.client_addresses()[family], 0);
+            let before = story.counters(vip).of(verdict);
+            story.lab.client.run(|| {
+                let socket = UdpSocket::bind(local).unwrap();
+                socket.send_to(b"anybody there?", (vip, port)).unwrap();
+            });
+            eventually("the datagram was dropped", || story.counters(vip).of(verdict) > before);
+            assert_eq!(foreign.recv(&mut [0; 64]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        }
+    }
+    // The socket itself works.
+    let edge = SocketAddr::new(story.lab.edge_addresses()[0], port);
+    let sender = story.lab.client.run(|| UdpSocket::bind("0.0.0.0:0")).unwrap();
+    sender.send_to(b"hello", edge).unwrap();
+    eventually("a datagram to the host itself arrives", || foreign.recv(&mut [0; 64]).is_ok());
+}
+
+#[test]
+fn rules_and_ports_of_one_vip_are_not_those_of_another() {
+    let Some(mut story) = story() else { return };
+    let other = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 81));
+    story.lab.vip(other);
+    story.configure(|config| {
+        let [first] = &mut config.vips[..] else { panic!("a story has one VIP") };
+        first.deny = vec![OUTSIDERS[0].into()];
+        first.ports.retain(|port| port.port == 80);
+        let mut second = first.clone();
+        second.name = "other".to_owned();
+        second.addresses = vec![other];
+        second.deny = vec![EdgeLab::CLIENT[0].into()];
+        second.ports = vec![PortConfig { port: 81, protocol: PortProtocol::Http }];
+        config.vips.push(second);
+    });
+    story.start();
+    let attempt = |vip: IpAddr, port: u16, source: IpAddr| {
+        let to = SocketAddr::new(vip, port);
+        story.counting(vip, || connect(&story.lab.client, Some(source), to, SHORT))
+    };
+    for (vip, port, source, outcome) in [
+        (EdgeLab::VIP4, 80, EdgeLab::CLIENT[0], Ok(())),
+        (EdgeLab::VIP4, 80, OUTSIDERS[0], Err(Verdict::Denied)),
+        (EdgeLab::VIP4, 81, EdgeLab::CLIENT[0], Err(Verdict::PortUnserved)),
+        (other, 81, OUTSIDERS[0], Ok(())),
+        (other, 81, EdgeLab::CLIENT[0], Err(Verdict::Denied)),
+        (other, 80, OUTSIDERS[0], Err(Verdict::PortUnserved)),
+    ] {
+        let (connected, counted) = attempt(vip, port, source);
+        match outcome {
+            Ok(()) => assert_eq!(connected, Connect::Open, "{source} to {vip}:{port}"),
+            Err(verdict) => {
+                assert_eq!(connected, Connect::TimedOut, "{source} to {vip}:{port}");
+                assert!(counted.of(verdict) > 0, "{source} to {vip}:{port}: {counted:?}");
+            }
+        }
     }
 }
 

@@ -100,3 +100,18 @@ fn packets_spread_over_cpus_by_cpumap_are_served() {
     let mut redirected = statistics.lines().filter(|line| line.contains("xdp_redirect:"));
     assert!(redirected.any(|line| !line.ends_with(": 0")), "{statistics}");
 }
+
+#[test]
+fn path_mtu_discovery_reaches_the_connection_behind_the_vip() {
+    const SIZE: usize = 700 << 10;
+    let Some(mut story) = story() else { return };
+    story.backends[0].on("/large", backend::Answer::size(SIZE));
+    // Only the router knows that the way to the client is narrow.
+    story.lab.router.ip(&["link", "set", "dev", "client0", "mtu", "1300"]);
+    story.start();
+    for vip in EdgeLab::VIPS {
+        let (answer, counted) = story.counting(vip, || story.get(vip, "shop.example", "/large"));
+        assert_eq!((answer.status, answer.body.len()), (200, SIZE));
+        assert!(counted.of(Verdict::IcmpError) > 0, "{counted:?}");
+    }
+}

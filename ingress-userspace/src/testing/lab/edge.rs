@@ -31,7 +31,8 @@ impl EdgeLab {
     const ROUTER_TO_EDGE: [IpAddr; 2] = pair([10, 2, 0, 1], [0xfd00, 2, 0, 0, 0, 0, 0, 1]);
     const EDGE: [IpAddr; 2] = pair([10, 2, 0, 2], [0xfd00, 2, 0, 0, 0, 0, 0, 2]);
     const ROUTER_TO_CLIENT: [IpAddr; 2] = pair([10, 1, 0, 1], [0xfd00, 1, 0, 0, 0, 0, 0, 1]);
-    const CLIENT: [IpAddr; 2] = pair([10, 1, 0, 2], [0xfd00, 1, 0, 0, 0, 0, 0, 2]);
+    /// The client's addresses: IPv4, IPv6.
+    pub const CLIENT: [IpAddr; 2] = pair([10, 1, 0, 2], [0xfd00, 1, 0, 0, 0, 0, 0, 2]);
 
     pub fn new(pods: usize) -> Self {
         Self::build(Lab::new(), pods)
