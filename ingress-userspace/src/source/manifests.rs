@@ -172,7 +172,7 @@ impl Reader {
             let wake = self.settle.wake_at().map_or(rescan, |at| at.min(rescan));
             match messages.recv_timeout(wake.saturating_duration_since(Instant::now())) {
                 Ok(Message::Event(event)) => {
-                    self.settle.event(&event, Instant::now());
+                    self.event(&event, Instant::now());
                     if self.settle.wake_at().is_none_or(|at| at > Instant::now()) {
                         continue;
                     }
@@ -196,6 +196,27 @@ impl Reader {
             let contents = self.read(due);
             self.publish(contents, false);
         }
+    }
+
+    /// Events of the parent directory concern us only when they put another directory in our place.
+    fn event(&mut self, event: &notify::Result<notify::Event>, now: Instant) {
+        if let Ok(event) = event
+            && !event.need_rescan()
+        {
+            let place = place_of(&self.directory);
+            if place.as_ref().is_some_and(|(_, place)| event.paths.contains(place)) {
+                if !event.kind.is_access() {
+                    self.rewatch();
+                    self.settle.everything(now);
+                }
+                return;
+            }
+            let inside = |path: &PathBuf| path.starts_with(&self.directory);
+            if !event.paths.is_empty() && !event.paths.iter().any(inside) {
+                return;
+            }
+        }
+        self.settle.event(event, now);
     }
 
     fn read(&mut self, due: Due) -> Vec<(PathBuf, Content)> {
@@ -246,8 +267,26 @@ impl Reader {
         self.watched = None;
         self.watcher.watch(&self.directory, RecursiveMode::Recursive)?;
         self.watched = self.tree.root_identity();
+        // A symlink is made to be swapped (git-sync). Without this watch the swap is seen late.
+        if self.directory.is_symlink()
+            && let Some((parent, _)) = place_of(&self.directory)
+            && let Err(error) = self.watcher.watch(&parent, RecursiveMode::NonRecursive)
+        {
+            tracing::debug!(directory = %parent.display(), %error, "not watched");
+        }
         Ok(())
     }
+}
+
+/// The parent of a directory, and the directory as events of the parent name it.
+fn place_of(directory: &Path) -> Option<(PathBuf, PathBuf)> {
+    let name = directory.file_name()?;
+    let parent = match directory.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let place = parent.join(name);
+    Some((parent, place))
 }
 
 fn into_io(error: notify::Error) -> io::Error {
