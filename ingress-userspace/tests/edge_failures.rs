@@ -221,6 +221,18 @@ fn drains_on_sigterm_and_exits_cleanly() {
 }
 
 #[test]
+fn drain_waits_no_longer_than_its_limit() {
+    let Some(mut story) = story() else { return };
+    for backend in &story.backends {
+        backend.on("/slow", slow_answer().with_pace(Duration::from_secs(10)));
+    }
+    story.configure(|config| config.timeouts.drain = Duration::from_secs(1)).start();
+    let slow = spawn_slow_request(&story, "shop.example");
+    story.terminate();
+    assert!(slow.join().unwrap().is_err(), "the answer takes minutes");
+}
+
+#[test]
 fn detach_leaves_nothing_on_the_node() {
     let Some(mut story) = story() else { return };
     let routes = |story: &Story| {

@@ -40,9 +40,10 @@ pub struct Story {
     pub lab: EdgeLab,
     pub manifests: Manifests,
     config: Config,
+    config_file: PathBuf,
     arguments: Vec<String>,
     program: PathBuf,
-    directory: TempDir,
+    _directory: TempDir,
 }
 
 // === impl Story ===
@@ -83,8 +84,14 @@ impl Story {
     }
 
     /// The configuration file of the next and of the running process.
-    pub fn config_file(&self) -> PathBuf {
-        self.directory.path().join("genkan.yaml")
+    pub fn config_file(&self) -> &Path {
+        &self.config_file
+    }
+
+    /// Another place of the configuration file, which is not written here then.
+    pub fn use_config_file(&mut self, file: PathBuf) -> &mut Self {
+        self.config_file = file;
+        self
     }
 
     pub fn pod_addresses(&self, pods: &[usize]) -> Vec<IpAddr> {
@@ -165,9 +172,10 @@ impl Story {
             lab,
             manifests,
             config,
+            config_file: directory.path().join("genkan.yaml"),
             arguments: Vec::new(),
             program: program.to_owned(),
-            directory,
+            _directory: directory,
         };
         story.write_config();
         story
@@ -176,9 +184,9 @@ impl Story {
     fn write_config(&self) {
         // JSON is YAML.
         let text = serde_json::to_string_pretty(&self.config).unwrap();
-        let staged = self.directory.path().join("genkan.yaml.new");
+        let staged = self.config_file.with_extension("new");
         std::fs::write(&staged, text).unwrap();
-        std::fs::rename(staged, self.config_file()).unwrap();
+        std::fs::rename(staged, &self.config_file).unwrap();
     }
 }
 

@@ -1,0 +1,183 @@
+//! Where an edge's objects and configuration come from: files that are edited, swapped, removed,
+//! wrong or odd. What is wrong disables itself only.
+#![allow(clippy::unwrap_used, reason = "a failure of a story is a failed test")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use genkan::testing::deadline::eventually_some;
+use genkan::testing::lab::EdgeLab;
+use genkan::testing::require_root;
+use genkan::testing::story::{Ingress, Story};
+
+fn story(pods: usize) -> Option<Story> {
+    if !require_root() {
+        return None;
+    }
+    let story = Story::new(env!("CARGO_BIN_EXE_genkan"), pods);
+    story.write_services();
+    Some(story)
+}
+
+/// `shop.example`, served by one Service.
+fn shop(service: &str) -> String {
+    Ingress::new("shop").rule("shop.example", "/", service).yaml()
+}
+
+#[test]
+fn bad_document_disables_only_itself() {
+    let Some(mut story) = story(1) else { return };
+    let good = Ingress::new("good").rule("good.example", "/", "pods").yaml();
+    let late = Ingress::new("late").rule("late.example", "/", "pods").yaml();
+    let bad = Ingress::new("bad").path(Some("bad.example"), "/", "Sometimes", "pods").yaml();
+    story.manifests.write("shops.yaml", &format!("{good}---\n{bad}---\n{late}"));
+    story.manifests.write("broken.yaml", "apiVersion: v1\nkind: [unfinished\n");
+    story.start();
+    for host in ["good.example", "late.example"] {
+        assert_eq!(story.get(EdgeLab::VIP4, host, "/").status, 200);
+    }
+    assert_eq!(story.get(EdgeLab::VIP4, "bad.example", "/").status, 404);
+    // File, object, field and reason.
+    let problem = story.wait_for_log("Sometimes");
+    for part in ["shops.yaml", "bad", "pathType"] {
+        assert!(problem.contains(part), "no {part} in: {problem}");
+    }
+    story.wait_for_log("broken.yaml");
+
+    let repaired = Ingress::new("bad").rule("bad.example", "/", "pods").yaml();
+    story.manifests.write("shops.yaml", &format!("{good}---\n{repaired}---\n{late}"));
+    story.wait_for_status("bad.example", "/", 200);
+}
+
+#[test]
+fn configmap_symlink_swap_is_followed() {
+    let Some(mut story) = story(2) else { return };
+    story.manifests.swap_volume("first", &[("shop.yaml", &shop("pod-0"))]);
+    story.start();
+    assert_eq!(story.get(EdgeLab::VIP4, "shop.example", "/").pod(), "pod-0");
+    for (name, pod) in [("second", "pod-1"), ("third", "pod-0"), ("fourth", "pod-1")] {
+        story.manifests.swap_volume(name, &[("shop.yaml", &shop(pod))]);
+        story.get_until(&format!("the {name} volume serves"), "shop.example", "/", |answer| {
+            answer.pod() == pod
+        });
+    }
+}
+
+#[test]
+fn duplicate_object_leaves_the_first_and_names_both_files() {
+    let Some(mut story) = story(2) else { return };
+    story.manifests.write("a-first.yaml", &shop("pod-0"));
+    story.manifests.write("b-second.yaml", &shop("pod-1"));
+    story.start();
+    let problem = eventually_some("the second is reported", || {
+        let log = story.log();
+        let line = log.lines().find(|line| line.contains("b-second.yaml"))?;
+        Some(line.to_owned())
+    });
+    assert!(problem.contains("a-first.yaml"), "{problem}");
+    assert_eq!(story.get(EdgeLab::VIP4, "shop.example", "/").pod(), "pod-0");
+    story.manifests.remove("a-first.yaml");
+    story.get_until("the second takes over", "shop.example", "/", |answer| answer.pod() == "pod-1");
+}
+
+#[test]
+fn file_that_is_removed_takes_its_routes_with_it() {
+    let Some(mut story) = story(1) else { return };
+    story.manifests.write("shop.yaml", &shop("pods"));
+    story.start();
+    story.wait_for_status("shop.example", "/", 200);
+    story.manifests.remove("shop.yaml");
+    story.wait_for_status("shop.example", "/", 404);
+}
+
+#[test]
+fn bad_configuration_changes_nothing() {
+    let Some(mut story) = story(1) else { return };
+    story.manifests.write("shop.yaml", &shop("pods"));
+    story.start();
+    std::fs::write(story.config_file(), "vip: []\n").unwrap();
+    let line = story.wait_for_log("vips");
+    assert!(line.contains("genkan.yaml"), "{line}");
+    for vip in EdgeLab::VIPS {
+        assert_eq!(story.get(vip, "shop.example", "/").status, 200);
+    }
+}
+
+#[test]
+fn configuration_of_a_swapped_volume_is_followed() {
+    let Some(mut story) = story(1) else { return };
+    story.manifests.write("shop.yaml", &shop("pods"));
+    // As the kubelet mounts a ConfigMap.
+    let volume = story.config_file().with_file_name("volume");
+    let text = fs::read_to_string(story.config_file()).unwrap();
+    let write = |version: &str, text: &str| {
+        fs::create_dir_all(volume.join(version)).unwrap();
+        fs::write(volume.join(version).join("genkan.yaml"), text).unwrap();
+        symlink(version, volume.join("..new")).unwrap();
+        fs::rename(volume.join("..new"), volume.join("..data")).unwrap();
+    };
+    write("..first", &text);
+    symlink("..data/genkan.yaml", volume.join("genkan.yaml")).unwrap();
+    story.use_config_file(volume.join("genkan.yaml")).start();
+    assert_eq!(story.get(EdgeLab::VIP4, "shop.example", "/").status, 200);
+
+    write("..second", &text.replace("\"serve_classless\": true", "\"serve_classless\": false"));
+    story.wait_for_status("shop.example", "/", 404);
+    write("..third", &text);
+    story.wait_for_status("shop.example", "/", 200);
+}
+
+#[test]
+fn manifests_directory_behind_a_swapped_symlink_is_followed() {
+    let Some(mut story) = story(2) else { return };
+    // As git-sync publishes a revision: the directory itself is a symlink.
+    let current = story.manifests.directory().to_owned();
+    let revisions = ["first", "second", "third"].map(|name| current.with_file_name(name));
+    for (revision, service) in revisions.iter().zip(["pod-0", "pod-1", "pod-0"]) {
+        fs::create_dir(revision).unwrap();
+        fs::copy(current.join("pods.yaml"), revision.join("pods.yaml")).unwrap();
+        fs::write(revision.join("shop.yaml"), shop(service)).unwrap();
+    }
+    fs::remove_dir_all(&current).unwrap();
+    let publish = |revision: &std::path::Path| {
+        let staged = current.with_file_name("staged");
+        symlink(revision, &staged).unwrap();
+        fs::rename(staged, &current).unwrap();
+    };
+    publish(&revisions[0]);
+    story.start();
+    assert_eq!(story.get(EdgeLab::VIP4, "shop.example", "/").pod(), "pod-0");
+    for (revision, pod) in [(&revisions[1], "pod-1"), (&revisions[2], "pod-0")] {
+        publish(revision);
+        story.get_until("the next revision is served", "shop.example", "/", |answer| {
+            answer.pod() == pod
+        });
+    }
+}
+
+#[test]
+fn odd_files_do_no_harm() {
+    let Some(mut story) = story(1) else { return };
+    let directory = story.manifests.directory();
+    symlink(".", directory.join("loop")).unwrap();
+    symlink("nowhere", directory.join("dangling.yaml")).unwrap();
+    nix::unistd::mkfifo(&directory.join("fifo.yaml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::write(directory.join("binary.yaml"), [0xff, 0xfe, 0x00, 0x80]).unwrap();
+    fs::write(directory.join("empty.yaml"), "").unwrap();
+    let bomb: String = ('b'..='z').fold("a: &a [x,x,x,x,x,x,x,x]\n".to_owned(), |text, name| {
+        let before = char::from(name as u8 - 1);
+        let all = format!("*{before},").repeat(8);
+        format!("{text}{name}: &{name} [{all}]\n")
+    });
+    fs::write(directory.join("bomb.yaml"), bomb).unwrap();
+    story.manifests.write("shop.yaml", &shop("pods"));
+    story.start();
+    for file in ["binary.yaml", "bomb.yaml"] {
+        story.wait_for_log(file);
+    }
+    assert_eq!(story.get(EdgeLab::VIP4, "shop.example", "/").status, 200);
+    story
+        .manifests
+        .write("late.yaml", &Ingress::new("late").rule("late.example", "/", "pods").yaml());
+    story.wait_for_status("late.example", "/", 200);
+}
