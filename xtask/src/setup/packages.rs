@@ -39,8 +39,8 @@ enum Group {
     Lint,
     /// Network namespaces.
     Lab,
-    /// Clients that other people wrote.
-    Clients,
+    /// Tools that only tests use.
+    Tests,
     /// Load generator and the proxy that we compare with.
     Comparison,
 }
@@ -74,9 +74,9 @@ const NEEDS: &[Need] = &[
     tool("iproute2", "ip", "makes network namespaces and routes", Group::Lab),
     tool("ethtool", "ethtool", "switches offloads of virtual links", Group::Lab),
     tool("iputils-ping", "ping", "asks a VIP for an echo", Group::Lab),
-    tool("curl", "curl", "HTTP client of the interoperability tests", Group::Clients),
-    tool("nghttp2-client", "h2load", "HTTP/2 client of the same", Group::Clients),
-    tool("openssl", "openssl", "TLS client of the same", Group::Clients),
+    tool("curl", "curl", "asks the lab that the demo left up, and in the tests", Group::Lab),
+    tool("bpftool", "bpftool", "looks at kernel programs beside ours", Group::Tests),
+    tool("nftables", "nft", "holds packets back where a test needs that", Group::Tests),
     tool("wrk", "wrk", "load generator", Group::Comparison),
     tool("nginx-light", "nginx", "the proxy that we compare with", Group::Comparison),
 ];
@@ -87,7 +87,7 @@ fn groups(purpose: Purpose) -> &'static [Group] {
         Purpose::Demo => &[Group::Host, Group::Kernel, Group::Lab],
         Purpose::Bench => &[Group::Host, Group::Kernel, Group::Lab, Group::Comparison],
         Purpose::Lint => &[Group::Host, Group::Kernel, Group::Lint],
-        Purpose::Test => &[Group::Host, Group::Kernel, Group::Lint, Group::Lab, Group::Clients],
+        Purpose::Test => &[Group::Host, Group::Kernel, Group::Lint, Group::Lab, Group::Tests],
     }
 }
 
