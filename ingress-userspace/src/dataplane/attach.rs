@@ -32,6 +32,9 @@ pub enum Steer {
     },
 }
 
+/// Loads that a signal may interrupt before the last try.
+const VERIFIER_TRIES: usize = 4;
+
 /// What `steer` finds on a device.
 enum Occupant {
     Nobody,
@@ -64,8 +67,22 @@ pub(super) fn load_programs(ebpf: &mut Ebpf) -> Result<(), DataplaneError> {
             DataplaneError::kernel(format!("load the kernel program {name}"), &error)
         }
     };
-    steer_program(ebpf)?.load().map_err(failed(PROGRAM_STEER))?;
-    dispatch_program(ebpf)?.load().map_err(failed(PROGRAM_DISPATCH))
+    let steer = steer_program(ebpf)?;
+    verified(|| steer.load()).map_err(failed(PROGRAM_STEER))?;
+    let dispatch = dispatch_program(ebpf)?;
+    verified(|| dispatch.load()).map_err(failed(PROGRAM_DISPATCH))
+}
+
+/// The verifier gives up with EAGAIN when a signal is pending; it is asked again, as libbpf does.
+fn verified(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), ProgramError> {
+    for _ in 0..VERIFIER_TRIES {
+        match load() {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.kind() == std::io::ErrorKind::WouldBlock => {}
+            result => return result,
+        }
+    }
+    load()
 }
 
 /// Attaches `dispatch` to the network namespace of the calling thread; an older one goes after.

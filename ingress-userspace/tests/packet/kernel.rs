@@ -12,6 +12,7 @@ use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, LpmTrie, Map, MapData, PerCpuArray, SockMap};
 use aya::programs::{ProgramError, SkLookup, Xdp};
 use aya::{TestRun, TestRunOptions};
+use genkan::testing::deadline::eventually_some;
 use ingress_common::policy::{RULE_PREFIX, RuleKey4, RuleKey6};
 use ingress_common::table::{VipTable, Write};
 use ingress_common::verdict::Counters;
@@ -234,11 +235,18 @@ pub(crate) fn establish() -> Vec<(TcpStream, TcpStream)> {
         }
         let vip = SocketAddr::new(ip(side.open), 80);
         let server = TcpListener::bind(vip).unwrap();
-        let socket = Socket::new(Domain::for_address(vip), Type::STREAM, None).unwrap();
         let client = SocketAddr::new(ip(side.client), world::KNOWN_PORT);
-        socket.bind(&client.into()).unwrap();
-        // Not plain connect, which a signal ends.
-        socket.connect_timeout(&vip.into(), std::time::Duration::from_secs(3)).unwrap();
+        // The kernel makes the routes of a new IPv6 address a little later than the address.
+        let socket = eventually_some("the addresses are reachable", || {
+            let socket = Socket::new(Domain::for_address(vip), Type::STREAM, None).unwrap();
+            socket.bind(&client.into()).unwrap();
+            // Not plain connect, which a signal ends.
+            match socket.connect_timeout(&vip.into(), std::time::Duration::from_secs(3)) {
+                Ok(()) => Some(socket),
+                Err(error) if error.kind() == std::io::ErrorKind::NetworkUnreachable => None,
+                Err(error) => panic!("{client} to {vip}: {error}"),
+            }
+        });
         let (accepted, peer) = server.accept().unwrap();
         assert_eq!(peer, client);
         (socket.into(), accepted)
