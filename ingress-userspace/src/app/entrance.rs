@@ -23,7 +23,7 @@ pub(super) enum Entrance {
 
 pub(super) struct Steered {
     dataplane: Dataplane,
-    groups: [ListenerGroup; 2],
+    groups: Vec<ListenerGroup>,
     events: Option<Events>,
     log: Option<KernelLog>,
 }
@@ -53,8 +53,7 @@ impl Entrance {
             .context("kernel programs (--no-bpf serves without them)")?;
         report(&dataplane.report());
         let events = if options.events { dataplane.events()? } else { None };
-        let [v4, v6] = Family::ALL.map(ListenerGroup::reserve);
-        let groups = [v4.context("IPv4 listeners")?, v6.context("IPv6 listeners")?];
+        let groups = reserve(config)?;
         let log = dataplane.kernel_log();
         Ok(Self::Steered(Box::new(Steered { dataplane, groups, events, log })))
     }
@@ -138,6 +137,22 @@ impl std::fmt::Display for NamedEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.vip, self.event)
     }
+}
+
+/// A listener group of each family; a host without one of them can serve the other.
+fn reserve(config: &Config) -> anyhow::Result<Vec<ListenerGroup>> {
+    let mut groups = Vec::new();
+    for family in Family::ALL {
+        let mut addresses = config.vips.iter().flat_map(|vip| &vip.addresses);
+        match ListenerGroup::reserve(family) {
+            Ok(group) => groups.push(group),
+            Err(error) if addresses.any(|&address| Family::of(address) == family) => {
+                return Err(error).with_context(|| format!("{family:?} listeners"));
+            }
+            Err(error) => tracing::warn!("no {family:?} VIP can be served: {error}"),
+        }
+    }
+    Ok(groups)
 }
 
 /// Brings packets for the VIPs to this host. Without the right to do so the operator does it.
