@@ -41,7 +41,9 @@ enum Group {
     Lab,
     /// Tools that only tests use.
     Tests,
-    /// Load generator and the proxy that we compare with.
+    /// Load generators.
+    Load,
+    /// The proxy that we compare with.
     Comparison,
 }
 
@@ -77,7 +79,8 @@ const NEEDS: &[Need] = &[
     tool("curl", "curl", "asks the lab that the demo left up, and in the tests", Group::Lab),
     tool("bpftool", "bpftool", "looks at kernel programs beside ours", Group::Tests),
     tool("nftables", "nft", "holds packets back where a test needs that", Group::Tests),
-    tool("wrk", "wrk", "load generator", Group::Comparison),
+    tool("nghttp2-client", "h2load", "HTTP/2 clients of other people", Group::Tests),
+    tool("wrk", "wrk", "load generator", Group::Load),
     tool("nginx-light", "nginx", "the proxy that we compare with", Group::Comparison),
 ];
 
@@ -85,9 +88,11 @@ fn groups(purpose: Purpose) -> &'static [Group] {
     match purpose {
         Purpose::Build => &[Group::Host, Group::Kernel],
         Purpose::Demo => &[Group::Host, Group::Kernel, Group::Lab],
-        Purpose::Bench => &[Group::Host, Group::Kernel, Group::Lab, Group::Comparison],
+        Purpose::Bench => &[Group::Host, Group::Kernel, Group::Lab, Group::Load, Group::Comparison],
         Purpose::Lint => &[Group::Host, Group::Kernel, Group::Lint],
-        Purpose::Test => &[Group::Host, Group::Kernel, Group::Lint, Group::Lab, Group::Tests],
+        Purpose::Test => {
+            &[Group::Host, Group::Kernel, Group::Lint, Group::Lab, Group::Load, Group::Tests]
+        }
     }
 }
 
