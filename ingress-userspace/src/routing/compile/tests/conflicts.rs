@@ -255,3 +255,19 @@ fn an_edit_compiles_only_the_hosts_that_differ() {
     );
     assert_eq!(touched(world.apply(upserts([all("/y").rewrite("/z").object()]))), 3);
 }
+
+/// What of the reference order exists for Ingress: it has no method, header or query conditions.
+#[test]
+fn c15_exact_then_longest_prefix_then_oldest_then_name() {
+    let world = World::of([
+        ingress("old").created(1).prefix("h", "/", "s:80").prefix("h", "/a/b", "s:80").object(),
+        ingress("young").created(2).prefix("h", "/a", "s:80").prefix("h", "/a/b", "s:80").object(),
+        ingress("last").created(3).exact("h", "/a/b", "s:80").object(),
+        ingress("ns2/same").created(4).prefix("h", "/z", "s:80").object(),
+        ingress("ns1/same").created(4).prefix("h", "/z", "s:80").object(),
+    ]);
+    assert_eq!(world.id("h", "/a/b"), "last/rules[0].paths[0]", "exact before age");
+    assert_eq!(world.id("h", "/a/b/c"), "old/rules[0].paths[1]", "oldest of equals");
+    assert_eq!(world.id("h", "/a/x"), "young/rules[0].paths[0]", "longest prefix before age");
+    assert_eq!(world.id("h", "/z"), "ns1/same/rules[0].paths[0]", "name of equal ages");
+}

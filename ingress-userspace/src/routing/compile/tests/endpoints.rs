@@ -204,3 +204,12 @@ fn e17_last_known_set_stays_without_news() {
     world.compiler.advance(i64::MAX / 2);
     assert_eq!(addresses(&world), ["10.0.0.1:8080"]);
 }
+
+/// There are no checks and no ejection of our own: readiness alone adds and removes, down to none.
+#[test]
+fn e16_readiness_alone_decides_who_is_in_the_set() {
+    let all = vec![endpoint("10.0.0.1"), unready("10.0.0.2"), endpoint("10.0.0.3")];
+    assert_eq!(addresses(&plain([set(all)])), ["10.0.0.1:8080", "10.0.0.3:8080"]);
+    let world = plain([set(vec![unready("10.0.0.1"), unready("10.0.0.2")])]);
+    assert!(world.cluster("h", "/").endpoints.is_empty(), "nobody is added that is not ready");
+}
