@@ -28,6 +28,7 @@ fn story() -> Option<Story> {
 #[test]
 fn connections_stay_on_their_cpu_until_its_worker_is_overloaded() {
     const CONNECTIONS: usize = 100;
+    const TRIES: usize = 20;
     let cpus = allowed().unwrap();
     if !require(cpus.len() >= 2, "needs two CPUs") {
         return;
@@ -46,9 +47,15 @@ fn connections_stay_on_their_cpu_until_its_worker_is_overloaded() {
             eventually_some("the request is in the log", || story.worker_of(client))
         };
         for (index, &cpu) in cpus[..2].iter().enumerate() {
-            let (session, counted) = story.counting(vip, || open(cpu));
-            assert_eq!(worker(&session), index);
-            assert_eq!(counted.of(Verdict::DispatchCpu), 1, "{counted:?}");
+            let own = (0..TRIES).filter(|_| {
+                let (session, counted) = story.counting(vip, || open(cpu));
+                assert_eq!(counted.of(Verdict::DispatchCpu), 1, "{counted:?}");
+                worker(&session) == index
+            });
+            // A veth device whose poll already runs on the other CPU takes the SYN along there; the
+            // worker is then that CPU's, rightly. By chance alone half would be the client's.
+            let own = own.count();
+            assert!(own * 4 >= TRIES * 3, "{vip}: {own} of {TRIES} stayed on CPU {cpu}");
         }
         let (sessions, counted) =
             story.counting(vip, || (0..CONNECTIONS).map(|_| open(cpus[0])).collect::<Vec<_>>());
