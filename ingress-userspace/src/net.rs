@@ -1,4 +1,4 @@
-//! The ground: sockets, interfaces, local routes, CPUs. Every driver stands on it; it knows none.
+//! The ground: sockets, interfaces, local routes, CPUs, sets of addresses. Every driver stands on it; it knows none.
 //!
 //! [`sys`] is the only place of userspace with `unsafe` code.
 
@@ -8,6 +8,7 @@ pub mod interface;
 pub mod listen;
 pub mod load;
 pub mod netlink;
+pub mod sources;
 #[allow(unsafe_code, reason = "system calls and mappings that no crate wraps")]
 pub mod sys;
 
