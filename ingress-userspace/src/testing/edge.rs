@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use crate::config::{Config, PortProtocol};
-use crate::model::{self, Change, Kind, Origin};
+use crate::model::{self, Change, Kind, Origin, Problem};
 use crate::net::listen::listen_direct;
 use crate::net::load::LoadBoard;
 use crate::proxy::counters::Counters;
@@ -155,20 +155,36 @@ impl Edge {
 
     /// Adds or replaces the objects of YAML documents. Panics when one of them has a problem.
     pub fn apply(&self, yaml: &str) -> &Self {
+        let (change, problems) = self.read(yaml);
+        assert!(problems.is_empty(), "{problems:?}");
+        self.publish(change);
+        self
+    }
+
+    /// Adds or replaces the objects of YAML documents, as far as they can be served. Returns what is
+    /// wrong with each of them and with what they say together.
+    pub fn apply_anyway(&self, yaml: &str) -> Vec<Problem> {
+        let (change, mut problems) = self.read(yaml);
+        problems.extend(self.publish(change));
+        problems
+    }
+
+    fn read(&self, yaml: &str) -> (Change, Vec<Problem>) {
         let origin = Origin::Cluster;
-        let mut change = Change::default();
+        let (mut change, mut problems) = (Change::default(), Vec::new());
         for document in serde_saphyr::from_multiple::<serde_json::Value>(yaml).unwrap() {
             for decoded in model::decode::decode(&document, &origin, &self.decode) {
-                assert!(decoded.problems.is_empty(), "{:?}", decoded.problems);
+                problems.extend(decoded.problems);
                 change.upserts.extend(decoded.objects);
             }
         }
-        self.publish(change)
+        (change, problems)
     }
 
     /// Removes an object of the namespace `default`, or `namespace/name`.
     pub fn remove(&self, kind: Kind, name: &str) -> &Self {
-        self.publish(fixture::removals([(kind, name)]))
+        self.publish(fixture::removals([(kind, name)]));
+        self
     }
 
     /// Service `name` with port 80 and these endpoints. `protocol`: `appProtocol`, such as
@@ -220,11 +236,12 @@ impl Edge {
         self
     }
 
-    fn publish(&self, change: Change) -> &Self {
+    /// The problems that the change raised.
+    fn publish(&self, change: Change) -> Vec<Problem> {
         // Certificates of the test CA are valid from 1975 on.
         let now = 1_800_000_000;
         let compiled = self.compiler.lock().unwrap().apply(change, now);
         self.publisher.publish(compiled.snapshot);
-        self
+        compiled.problems
     }
 }

@@ -82,6 +82,7 @@ const NEEDS: &[Need] = &[
     tool("nghttp2-client", "h2load", "HTTP/2 clients of other people", Group::Tests),
     tool("wrk", "wrk", "load generator", Group::Load),
     tool("nginx-light", "nginx", "the proxy that we compare with", Group::Comparison),
+    library("libnginx-mod-http-headers-more-filter", "as ingress-nginx has it", Group::Comparison),
 ];
 
 fn groups(purpose: Purpose) -> &'static [Group] {
@@ -90,9 +91,15 @@ fn groups(purpose: Purpose) -> &'static [Group] {
         Purpose::Demo => &[Group::Host, Group::Kernel, Group::Lab],
         Purpose::Bench => &[Group::Host, Group::Kernel, Group::Lab, Group::Load, Group::Comparison],
         Purpose::Lint => &[Group::Host, Group::Kernel, Group::Lint],
-        Purpose::Test => {
-            &[Group::Host, Group::Kernel, Group::Lint, Group::Lab, Group::Load, Group::Tests]
-        }
+        Purpose::Test => &[
+            Group::Host,
+            Group::Kernel,
+            Group::Lint,
+            Group::Lab,
+            Group::Load,
+            Group::Tests,
+            Group::Comparison,
+        ],
     }
 }
 

@@ -22,6 +22,7 @@ const PARTS: &[(&str, Part)] = &[
     ("grpc", Part::Interop),
     ("clients", Part::Interop),
     ("websocket", Part::Interop),
+    ("nginx_", Part::Interop),
 ];
 
 /// One test binary.

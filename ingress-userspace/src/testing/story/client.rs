@@ -99,6 +99,11 @@ impl Request {
         block_on(host, self.exchange(to))
     }
 
+    /// Sends it from where the calling thread is.
+    pub fn send_here(&self, to: SocketAddr) -> Result<Answer> {
+        run(self.exchange(to))
+    }
+
     async fn exchange(&self, to: SocketAddr) -> Result<Answer> {
         let stream = self.connect(to).await.with_context(|| format!("connect to {to}"))?;
         let Some(tls) = &self.tls else { return self.http1(stream).await };
@@ -226,10 +231,12 @@ pub(super) fn block_on<T: Send>(
     host: &Host,
     future: impl Future<Output = Result<T>> + Send,
 ) -> Result<T> {
-    host.run(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async { tokio::time::timeout(DEADLINE, future).await })?
-    })
+    host.run(|| run(future))
+}
+
+fn run<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { tokio::time::timeout(DEADLINE, future).await })?
 }
 
 #[derive(Debug)]

@@ -1,0 +1,40 @@
+//! The annotations beside a real nginx: each case gives an Ingress to us and to nginx the directives
+//! that ingress-nginx writes for it, sends both the same requests, and compares what came back and
+//! what the pod saw.
+//!
+//! A deliberate difference says so in its case, with the reason; a case that differs without one,
+//! or that says it differs and does not, fails. Each test prints its part of the table.
+#![allow(clippy::unwrap_used, reason = "a failure of test support is the failure of the test")]
+
+#[path = "nginx_parity/case.rs"]
+#[allow(dead_code, reason = "the vocabulary of cases, as far as their areas use it")]
+mod case;
+#[path = "nginx_parity/forwarding.rs"]
+mod forwarding;
+#[path = "nginx_parity/nginx.rs"]
+mod nginx;
+#[path = "nginx_parity/side.rs"]
+mod side;
+
+use genkan::testing::require_tool;
+
+use case::Case;
+
+/// Runs all cases, prints the table, and fails with every difference that is not declared.
+fn compare(area: &str, cases: &[Case]) {
+    if !require_tool("nginx") {
+        return;
+    }
+    let outcomes: Vec<_> = cases.iter().map(Case::run).collect();
+    println!("{area}: key | case | requests | beside nginx");
+    for (case, outcome) in cases.iter().zip(&outcomes) {
+        println!("{area}: {} | {} | {} | {}", case.key, case.what, case.requests(), outcome.word());
+    }
+    let failed: Vec<String> = outcomes.iter().filter_map(|outcome| outcome.failure()).collect();
+    assert!(failed.is_empty(), "{} of {}:\n{}", failed.len(), cases.len(), failed.join("\n"));
+}
+
+#[test]
+fn requests_are_forwarded_as_nginx_forwards_them() {
+    compare("forwarding", &forwarding::cases());
+}
