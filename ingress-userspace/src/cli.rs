@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::telemetry::{self, Format};
 
 pub mod check;
+pub mod convert;
 pub mod detach;
 pub mod run;
 pub mod version;
@@ -40,6 +41,8 @@ enum Command {
     Run(run::Arguments),
     /// Read manifests and say what would be refused, and why.
     Check(check::Arguments),
+    /// Print manifests with their old Ingress versions as networking.k8s.io/v1.
+    Convert(convert::Arguments),
     /// Take programs, links, maps and VIP routes off this node.
     Detach(detach::Arguments),
     /// Print the version.
@@ -79,6 +82,7 @@ impl Cli {
                 Err(errors) => Ok(run::refuse(&errors)),
             },
             Command::Check(arguments) => arguments.execute(&mut std::io::stdout().lock()),
+            Command::Convert(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Detach(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Version(arguments) => arguments.execute(&mut std::io::stdout().lock()),
         }

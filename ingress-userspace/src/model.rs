@@ -8,6 +8,7 @@
 mod annotations;
 mod certificate;
 pub mod class;
+pub mod convert;
 pub mod decode;
 pub mod endpoints;
 mod field;
@@ -15,6 +16,7 @@ pub mod ingress;
 mod names;
 pub mod object;
 pub mod problem;
+pub mod rule;
 pub mod secret;
 pub mod service;
 
@@ -23,5 +25,6 @@ pub use endpoints::{Endpoint, EndpointSet};
 pub use ingress::{Backend, HostPattern, Ingress, IngressPath, PathKind, PortRef, Rule, TlsEntry};
 pub use object::{Change, Kind, Object, ObjectRef, Origin};
 pub use problem::{Problem, Reason};
+pub use rule::RuleId;
 pub use secret::CertificateSecret;
 pub use service::{Service, ServicePort};

@@ -8,6 +8,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Options, Spanned};
 
+pub mod document;
+pub mod place;
+
 /// Errors as one sentence, without an excerpt of the text (it may be a key). What is parsed is
 /// bounded by the text's own size, which callers limit; aliases may add little to it.
 pub fn options() -> Options {

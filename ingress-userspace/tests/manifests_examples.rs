@@ -127,7 +127,7 @@ fn v1beta1_04_tls_secret_is_reported_with_file_line_object_field_and_reason() {
         let (_, rest) = told.split_once(&place).unwrap_or_else(|| panic!("{told}"));
         let start = format!("Secret default/testsecret: data[{key}]: not base64: ");
         assert!(rest.starts_with(&start), "{told}");
-        assert!(rest.ends_with("(SecretInvalid)"), "{told}");
+        assert!(rest.ends_with("(SecretInvalid, T3)"), "{told}");
     }
 }
 

@@ -1,4 +1,7 @@
 //! `genkan check DIR`: every problem of a directory of manifests, without serving anything.
+//!
+//! The documents are decoded and compiled as `genkan run` does it; nothing is asked of a cluster, a
+//! network or the kernel.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +15,7 @@ use super::{Output, USAGE};
 use crate::config::{Config, Overrides, read};
 use crate::model::{Origin, Problem, decode};
 use crate::routing::{self, Compiler};
-use crate::source::manifests;
+use crate::source::manifests::{self, Locator};
 
 /// What was found.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ struct Report {
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Directory of Kubernetes manifests; read with its subdirectories.
+    /// Directory of Kubernetes manifests, read with its subdirectories; or a single file.
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 
@@ -78,7 +81,11 @@ fn examine(directory: &Path, config: &Config) -> io::Result<Report> {
     let now = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
     compiler.apply(update.change, now);
     compiler.full_list(now);
-    problems.extend(compiler.problems());
+    let mut locator = Locator::default();
+    problems.extend(compiler.problems().into_iter().map(|problem| Problem {
+        origin: locator.locate(&problem.origin, problem.object.as_ref(), &problem.field),
+        ..problem
+    }));
     problems.sort_by(|a, b| (&a.origin, &a.field).cmp(&(&b.origin, &b.field)));
     Ok(Report { objects, problems })
 }
@@ -102,7 +109,7 @@ fn json(out: &mut impl Write, report: &Report) -> io::Result<()> {
 fn describe(problem: &Problem) -> serde_json::Value {
     let (file, line) = match &problem.origin {
         Origin::File { path, line } => (Some(path.display().to_string()), Some(*line)),
-        Origin::Cluster => (None, None),
+        Origin::Cluster | Origin::Configuration => (None, None),
     };
     let object = problem.object.as_ref().map(|object| {
         json!({
@@ -117,6 +124,7 @@ fn describe(problem: &Problem) -> serde_json::Value {
         "object": object,
         "field": problem.field,
         "reason": problem.reason.as_str(),
+        "rule": problem.rule,
         "message": problem.message,
     })
 }
@@ -161,13 +169,13 @@ mod tests {
         assert_eq!(lines.len(), 3, "{out}");
         assert_eq!(
             lines[0],
-            "a.yaml:4: Service default/S: metadata.name: \"S\" is not a valid name (InvalidObject)"
+            "a.yaml:4: Service default/S: metadata.name: \"S\" is not a valid name (InvalidObject, 2.4)"
         );
         assert!(
-            lines[1].starts_with("b.yaml:1: Ingress default/i: spec.defaultBackend: "),
+            lines[1].starts_with("b.yaml:4: Ingress default/i: spec.defaultBackend: "),
             "{out}"
         );
-        assert!(lines[1].ends_with("(ServiceNotFound)"), "{out}");
+        assert!(lines[1].ends_with("(ServiceNotFound, C9)"), "{out}");
         assert_eq!(lines[2], "2 objects, 2 problems");
     }
 
@@ -183,9 +191,21 @@ mod tests {
                 "object": {"kind": "Service", "namespace": "default", "name": "S"},
                 "field": "metadata.name",
                 "reason": "InvalidObject",
+                "rule": "2.4",
                 "message": "\"S\" is not a valid name",
             }])
         );
+    }
+
+    #[test]
+    fn a_single_file_is_enough() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.yaml");
+        fs::write(&file, SERVICE).unwrap();
+        let arguments = Arguments { directory: file, config: None, output: Output::Text };
+        let mut out = Vec::new();
+        assert_eq!(arguments.execute(&mut out).unwrap(), ExitCode::SUCCESS);
+        assert_eq!(String::from_utf8(out).unwrap(), "1 objects, 0 problems\n");
     }
 
     #[test]

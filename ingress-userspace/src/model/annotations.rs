@@ -11,6 +11,7 @@ use super::field::{Fields, Path, Report, shorten};
 use super::ingress::{BackendProtocol, IngressOptions};
 use super::names;
 use super::problem::Reason;
+use super::rule::RuleId;
 
 const OWN: &str = "genkan.io/";
 const NGINX: &str = "nginx.ingress.kubernetes.io/";
@@ -52,8 +53,9 @@ fn read_one(
 ) {
     if restricts_access(key) {
         out.closed = true;
-        report.add(
+        report.add_by(
             at,
+            RuleId::C13,
             Reason::UnsupportedAnnotation,
             format!("{key} restricts access and is not supported: the paths answer 503"),
         );

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::object::{ObjectRef, Origin};
 use super::problem::{Problem, Reason};
+use super::rule::RuleId;
 
 pub(super) type Fields = Map<String, Value>;
 
@@ -93,8 +94,23 @@ impl<'a> Report<'a> {
             origin: self.origin.clone(),
             field: at.to_string(),
             reason,
+            rule: reason.rule(),
             message: message.into(),
         });
+    }
+
+    /// [`Self::add`] by another rule than that of the reason.
+    pub(super) fn add_by(
+        &mut self,
+        at: &Path<'_>,
+        rule: RuleId,
+        reason: Reason,
+        message: impl Into<String>,
+    ) {
+        self.add(at, reason, message);
+        if let Some(last) = self.problems.last_mut() {
+            last.rule = Some(rule);
+        }
     }
 
     /// A value that breaks the API's rules.

@@ -27,7 +27,8 @@ pub struct ObjectRef {
     pub name: Arc<str>,
 }
 
-/// Where an object was read: a document of a file, or the API server.
+/// Where an object was read: a document of a file, or the API server; or that the configuration
+/// names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Origin {
     /// `line` is 1-based: where the document starts, in a problem where the field stands if known,
@@ -37,6 +38,7 @@ pub enum Origin {
         line: u32,
     },
     Cluster,
+    Configuration,
 }
 
 /// One checked object, as the compiler takes it.
@@ -133,6 +135,7 @@ impl fmt::Display for Origin {
             Self::File { path, line: 0 } => write!(f, "{}", path.display()),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Cluster => f.write_str("cluster"),
+            Self::Configuration => f.write_str("configuration"),
         }
     }
 }

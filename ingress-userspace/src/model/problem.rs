@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::object::{ObjectRef, Origin};
+use super::rule::RuleId;
 
 /// One thing that was refused, ignored or replaced.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +15,8 @@ pub struct Problem {
     /// Field path inside the object, such as `spec.rules[1].http.paths[0].backend`; may be empty.
     pub field: String,
     pub reason: Reason,
+    /// The rule that was broken, or that settled a conflict; reading text follows none.
+    pub rule: Option<RuleId>,
     /// One sentence: what was found, what was expected, what happens now.
     pub message: String,
 }
@@ -67,9 +70,36 @@ impl Reason {
             Self::UnsupportedKind => "UnsupportedKind",
         }
     }
+
+    /// The rule that is meant unless the place that raises the problem knows a better one.
+    pub fn rule(self) -> Option<RuleId> {
+        Some(match self {
+            Self::InvalidDocument | Self::DuplicateObject | Self::UnsupportedKind => return None,
+            Self::InvalidObject => RuleId::Validation,
+            Self::InvalidAnnotation | Self::UnsupportedAnnotation => RuleId::D20,
+            Self::ConflictingPath => RuleId::C1,
+            Self::ConflictingHost => RuleId::C4,
+            Self::ServiceNotFound | Self::NoEndpoints => RuleId::C9,
+            Self::PortNotFound => RuleId::C10,
+            Self::InvalidEndpoint => RuleId::E2,
+            Self::SecretNotFound => RuleId::T9,
+            Self::SecretInvalid => RuleId::T3,
+            Self::CertificateMismatch => RuleId::T8,
+            Self::CertificateExpired => RuleId::T10,
+            Self::UnsupportedBackend => RuleId::C12,
+        })
+    }
 }
 
 // === impl Problem ===
+
+impl Problem {
+    /// The same problem by another rule than that of its reason.
+    #[must_use]
+    pub fn by(self, rule: RuleId) -> Self {
+        Self { rule: Some(rule), ..self }
+    }
+}
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,6 +110,10 @@ impl fmt::Display for Problem {
         if !self.field.is_empty() {
             write!(f, "{}: ", self.field)?;
         }
-        write!(f, "{} ({})", self.message, self.reason.as_str())
+        write!(f, "{} ({}", self.message, self.reason.as_str())?;
+        if let Some(rule) = self.rule {
+            write!(f, ", {rule}")?;
+        }
+        f.write_str(")")
     }
 }

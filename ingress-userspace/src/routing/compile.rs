@@ -12,7 +12,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::model::{
-    Change, HostPattern, Ingress, Kind, Object, ObjectRef, Origin, Problem, Reason,
+    Change, HostPattern, Ingress, Kind, Object, ObjectRef, Origin, Problem, Reason, RuleId,
 };
 
 use super::cluster::ClusterId;
@@ -434,14 +434,15 @@ impl Compiler {
         let mut ignored = Vec::new();
         if let Some(winner) = winner {
             for record in self.catch_alls.values().skip(1) {
-                ignored.push(record.problem(
+                let problem = record.problem(
                     "spec.defaultBackend".to_owned(),
                     Reason::ConflictingHost,
                     format!(
                         "the default of the listener is that of {}, which comes first",
                         winner.order.object
                     ),
-                ));
+                );
+                ignored.push(problem.by(RuleId::C6));
             }
         }
         self.snapshot.fallback = winner.and_then(|record| host::catch_all(record, self.context()));
@@ -464,9 +465,10 @@ impl Compiler {
         });
         let problem = problem.map(|(reason, message)| Problem {
             object: named.map(|(ns, name)| ObjectRef::new(Kind::Secret, &ns, &name)),
-            origin: Origin::Cluster,
-            field: String::new(),
+            origin: Origin::Configuration,
+            field: "tls.default_certificate".to_owned(),
             reason,
+            rule: reason.rule(),
             message,
         });
         let own = known.map(|known| known.secret.certified.clone());

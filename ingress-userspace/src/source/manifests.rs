@@ -22,11 +22,13 @@ use super::settle::{Due, Settle};
 use crate::model::decode::Settings;
 
 mod catalog;
-mod document;
+mod locate;
 mod tree;
 
 #[cfg(test)]
 mod tests;
+
+pub use self::locate::Locator;
 
 /// How often everything is compared although no event says so: for file systems without events and
 /// for symlinks that lead out of the directory.
@@ -68,15 +70,36 @@ struct Reader {
     slot: Arc<Slot>,
 }
 
-/// Reads a directory once.
+/// Reads a directory, or a single file, once.
 ///
 /// # Errors
 ///
-/// When `directory` cannot be listed. What is wrong inside it is in the update's problems.
-pub fn load(directory: &Path, settings: &Settings) -> io::Result<Update> {
-    fs::read_dir(directory)?;
-    let contents = Tree::new(directory).scan(false, |_| false);
-    Ok(Catalog::default().apply(contents, settings, false))
+/// When the directory cannot be listed. What is wrong inside it is in the update's problems.
+pub fn load(path: &Path, settings: &Settings) -> io::Result<Update> {
+    Ok(Catalog::default().apply(contents(path)?, settings, false))
+}
+
+/// The texts of the manifests in a directory, or of a single file, by path.
+///
+/// # Errors
+///
+/// When the directory cannot be listed. The reason of a file that cannot be read stands for its
+/// text.
+pub fn texts(path: &Path) -> io::Result<Vec<(PathBuf, Result<String, String>)>> {
+    let text = |(path, content)| match content {
+        Content::Text(text) => Some((path, Ok(text))),
+        Content::Unreadable(reason) => Some((path, Err(reason))),
+        Content::Gone => None,
+    };
+    Ok(contents(path)?.into_iter().filter_map(text).collect())
+}
+
+fn contents(path: &Path) -> io::Result<Vec<(PathBuf, Content)>> {
+    if fs::metadata(path)?.is_dir() {
+        fs::read_dir(path)?;
+        return Ok(Tree::new(path).scan(false, |_| false));
+    }
+    Ok(Tree::new(path).read(path.to_owned()).into_iter().collect())
 }
 
 // === impl ManifestSource ===

@@ -9,6 +9,7 @@ use super::super::endpoints::{Endpoint, EndpointPort, EndpointSet};
 use super::super::field::{Fields, Path, Refused, Report, present, shorten};
 use super::super::object::{Kind, ObjectRef};
 use super::super::problem::Reason;
+use super::super::rule::RuleId;
 use super::service::speaks_tcp;
 use super::{Metadata, Settings};
 
@@ -221,7 +222,7 @@ fn read_address(
         None => Ok(address),
         Some(what) => {
             let message = format!("{address} is {what}; the endpoint is refused");
-            report.add(at, Reason::InvalidEndpoint, message);
+            report.add_by(at, RuleId::E9, Reason::InvalidEndpoint, message);
             Err(Refused)
         }
     }

@@ -12,6 +12,8 @@ use super::super::ingress::{
 };
 use super::super::names;
 use super::super::object::Origin;
+use super::super::problem::Reason;
+use super::super::rule::RuleId;
 use super::{Metadata, Settings};
 
 const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
@@ -122,9 +124,7 @@ fn rule(
     let fields = report.fields(at, value)?;
     let host = match report.nonempty_text(at, fields, "host")? {
         None => HostPattern::Any,
-        Some(text) => {
-            names::host(text).map_err(|reason| report.invalid(&at.field("host"), reason))?
-        }
+        Some(text) => host(report, &at.field("host"), text)?,
     };
     let http_at = at.field("http");
     let Some(http) = report.optional_fields(at, fields, "http")? else {
@@ -142,6 +142,13 @@ fn rule(
         .filter_map(|(index, value)| path(report, &paths_at.index(index), index, value, beta).ok())
         .collect();
     Ok(Rule { index, host, paths })
+}
+
+fn host(report: &mut Report<'_>, at: &Path<'_>, text: &str) -> Result<HostPattern, Refused> {
+    names::host(text).map_err(|message| {
+        report.add_by(at, RuleId::H1, Reason::InvalidObject, message);
+        Refused
+    })
 }
 
 fn path(
@@ -300,7 +307,7 @@ fn tls_entry(
         .map(|(index, value)| {
             let at = hosts_at.index(index);
             let text = report.text(&at, value)?;
-            names::host(text).map_err(|reason| report.invalid(&at, reason))
+            host(report, &at, text)
         })
         .collect::<Result<_, _>>()?;
     let secret = report.nonempty_text(at, fields, "secretName")?;

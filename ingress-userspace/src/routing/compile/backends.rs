@@ -1,6 +1,6 @@
 //! What is wrong with the backends of one Ingress (C9, C12, E15).
 
-use crate::model::{Backend, Kind, PortRef, Problem, Reason};
+use crate::model::{Backend, Kind, PortRef, Problem, Reason, RuleId};
 use crate::routing::cluster::{Cluster, ClusterState};
 use crate::routing::snapshot::Snapshot;
 
@@ -22,9 +22,17 @@ pub(super) fn problems(record: &Record, clusters: &Clusters, snapshot: &Snapshot
                 unserved(snapshot.cluster(id)?, port)?
             }
         };
-        Some(record.problem(field, reason, message))
+        let problem = record.problem(field, reason, message);
+        Some(match reason {
+            Reason::UnsupportedBackend if is_service(backend) => problem.by(RuleId::E15),
+            _ => problem,
+        })
     });
     wrong.collect()
+}
+
+fn is_service(backend: &Backend) -> bool {
+    matches!(backend, Backend::Service { .. })
 }
 
 fn unserved(cluster: &Cluster, port: &PortRef) -> Option<(Reason, String)> {

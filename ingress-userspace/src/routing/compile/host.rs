@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Backend, HostPattern, IngressPath, PathKind, Problem, Reason, Rule};
+use crate::model::{Backend, HostPattern, IngressPath, PathKind, Problem, Reason, Rule, RuleId};
 use crate::routing::matcher::{Matcher, PathMatch, PathRule};
 use crate::routing::route::{Action, Redirect, Route};
 use crate::routing::snapshot::{HostCertificate, HostRoutes};
@@ -89,7 +89,8 @@ fn path_rules(
         let text = match candidate.text(way) {
             Ok(text) => text,
             Err(why) => {
-                problems.push(candidate.problem("path", Reason::InvalidObject, &why));
+                let rule = if way == PathMatch::Regex { RuleId::D5 } else { RuleId::D7 };
+                problems.push(candidate.problem("path", Reason::InvalidObject, &why).by(rule));
                 continue;
             }
         };
@@ -134,7 +135,7 @@ fn default_route(
         other == backend && record.order.object.namespace == winner.order.object.namespace
     };
     for (record, _) in having.filter(|(record, other)| !is_same(record, other)) {
-        problems.push(record.problem(
+        let problem = record.problem(
             "spec.defaultBackend".to_owned(),
             Reason::ConflictingHost,
             format!(
@@ -142,7 +143,8 @@ fn default_route(
                 host_name(host),
                 winner.order.object
             ),
-        ));
+        );
+        problems.push(problem.by(RuleId::C7));
     }
     let redirect = redirect_of(winner, host, "", tls, context.settings);
     Some(default_of(winner, backend, redirect, context))

@@ -119,7 +119,8 @@ impl Record {
 
     pub(super) fn problem(&self, field: String, reason: Reason, message: String) -> Problem {
         let object = Some(self.order.object.clone());
-        Problem { object, origin: self.ingress.origin.clone(), field, reason, message }
+        let rule = reason.rule();
+        Problem { object, origin: self.ingress.origin.clone(), field, reason, rule, message }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which certificate a host is shown, and what is wrong with it (T2, T7-T10).
 
-use crate::model::{CertificateSecret, HostPattern, Problem, Reason};
+use crate::model::{CertificateSecret, HostPattern, Problem, Reason, RuleId};
 use crate::routing::snapshot::HostCertificate;
 
 use super::record::{Record, host_name};
@@ -41,7 +41,7 @@ pub(super) fn associate(
                 outcome.secrets.extend(secret_of(record, at));
             }
             Some((winner, won)) if secret_of(winner, won) != secret_of(record, at) => {
-                problems.push(record.problem(
+                let problem = record.problem(
                     format!("spec.tls[{}]", record.ingress.tls[at].index),
                     Reason::ConflictingHost,
                     format!(
@@ -49,7 +49,8 @@ pub(super) fn associate(
                         host_name(host),
                         winner.order.object
                     ),
-                ));
+                );
+                problems.push(problem.by(RuleId::T7));
             }
             Some(_) => {}
         }

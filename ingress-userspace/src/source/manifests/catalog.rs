@@ -20,9 +20,9 @@ use hashbrown::HashMap;
 use serde_json::Value;
 
 use super::super::Update;
-use super::document::{self, Document, Unreadable};
 use crate::model::decode::{self, Decoded, Settings};
 use crate::model::{Change, Kind, Object, ObjectRef, Origin, Problem, Reason};
+use crate::yaml::document::{self, Document, Unreadable};
 
 /// A document beyond this many bytes is refused. The API server takes 3 MiB for one object; a
 /// `kind: List` of a whole cluster is more.
@@ -206,6 +206,7 @@ impl Catalog {
                             origin: place.origin(),
                             field: String::new(),
                             reason: Reason::DuplicateObject,
+                            rule: Reason::DuplicateObject.rule(),
                             message: format!("already defined in {}; that one stays", first?),
                         })
                     },
@@ -265,6 +266,7 @@ fn read_document(
                 origin: at(unreadable.line),
                 field: String::new(),
                 reason: Reason::InvalidDocument,
+                rule: Reason::InvalidDocument.rule(),
                 message: unreadable.reason,
             };
             let nothing = Decoded { reference: None, objects: Vec::new(), problems: vec![problem] };
@@ -290,6 +292,7 @@ fn file_fault(path: &Arc<PathBuf>, reason: String) -> Problem {
         origin: Origin::File { path: path.clone(), line: 0 },
         field: String::new(),
         reason: Reason::InvalidDocument,
+        rule: Reason::InvalidDocument.rule(),
         message: reason,
     }
 }

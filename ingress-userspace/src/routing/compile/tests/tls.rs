@@ -289,7 +289,7 @@ fn configured_default_certificate_replaces_the_self_signed_one() {
     let settings = Settings::from(&Config { tls, ..Config::default() });
     let shown = shown(settings, []);
     assert_eq!(shown.to("h", &x), "default");
-    assert_eq!(shown.world.told_of_rules(), ["SecretNotFound default "]);
+    assert_eq!(shown.world.told_of_rules(), ["SecretNotFound default tls.default_certificate"]);
     let shown = shown.and([secret(&x)]);
     assert_eq!(shown.to("h", &x), "catch-all");
     assert!(shown.world.problems().is_empty());

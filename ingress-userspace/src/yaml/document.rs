@@ -5,28 +5,28 @@
 
 use serde_json::Value;
 
-use crate::yaml;
+use super::{line_of, options};
 
 /// One document of a stream: the lines between two `---`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Document<'t> {
+pub struct Document<'t> {
     /// 1-based line of `text`'s first line in the file.
-    pub(super) first_line: u32,
+    pub first_line: u32,
     /// 1-based line of the first line with content.
-    pub(super) line: u32,
-    pub(super) text: &'t str,
+    pub line: u32,
+    pub text: &'t str,
 }
 
 /// Why a document has no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unreadable {
+pub struct Unreadable {
     /// 1-based line in the file.
-    pub(super) line: u32,
-    pub(super) reason: String,
+    pub line: u32,
+    pub reason: String,
 }
 
 /// Documents with content; those of comments and blank lines only are left out.
-pub(super) fn split(text: &str) -> Vec<Document<'_>> {
+pub fn split(text: &str) -> Vec<Document<'_>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut documents = Vec::new();
     let mut open = Open { start: 0, first_line: 1, content: None };
@@ -77,13 +77,13 @@ fn separates(line: &str, marker: &str) -> bool {
 
 impl<'t> Document<'t> {
     /// A JSON file is one document.
-    pub(super) fn json(text: &'t str) -> Self {
+    pub fn json(text: &'t str) -> Self {
         let blank = text.len() - text.trim_start().len();
         let line = 1 + text[..blank].matches('\n').count();
         Self { first_line: 1, line: u32::try_from(line).unwrap_or(u32::MAX), text }
     }
 
-    pub(super) fn parse_json(&self) -> Result<Value, Unreadable> {
+    pub fn parse_json(&self) -> Result<Value, Unreadable> {
         serde_json::from_str(self.text).map_err(|error| Unreadable {
             line: u32::try_from(error.line()).unwrap_or(u32::MAX).max(1),
             reason: format!("not JSON: {error}"),
@@ -91,8 +91,8 @@ impl<'t> Document<'t> {
     }
 
     /// `Null` for a document that has only comments.
-    pub(super) fn parse_yaml(&self) -> Result<Value, Unreadable> {
-        serde_saphyr::from_str_with_options(self.text, yaml::options()).map_err(|error| {
+    pub fn parse_yaml(&self) -> Result<Value, Unreadable> {
+        serde_saphyr::from_str_with_options(self.text, options()).map_err(|error| {
             let line = error.location().map_or(0, |location| location.line());
             let reason = error.without_snippet().to_string();
             Unreadable {
@@ -106,8 +106,8 @@ impl<'t> Document<'t> {
     /// `spec.rules[1]` for `spec.rules[1].host` when there is no host.
     ///
     /// Parses again: only documents with problems pay for it.
-    pub(super) fn line_of(&self, field: &str) -> u32 {
-        yaml::line_of(self.text, field).and_then(|line| self.absolute(line)).unwrap_or(self.line)
+    pub fn line_of(&self, field: &str) -> u32 {
+        line_of(self.text, field).and_then(|line| self.absolute(line)).unwrap_or(self.line)
     }
 
     /// `line` counts from 1 inside the document; 0 is unknown.
