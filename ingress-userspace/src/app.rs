@@ -177,5 +177,6 @@ fn compiles_differently(before: &Config, next: &Config) -> bool {
         || before.balance != next.balance
         || before.tls != next.tls
         || before.endpoints != next.endpoints
+        || before.annotations != next.annotations
         || before.vips != next.vips
 }

@@ -35,6 +35,7 @@ pub struct Config {
     pub tls: TlsConfig,
     pub steering: Steering,
     pub endpoints: EndpointsConfig,
+    pub annotations: AnnotationsConfig,
     /// `off`, `stdout` (the default) or the path of a file.
     pub access_log: AccessLogTarget,
 }
@@ -223,6 +224,15 @@ pub struct EndpointsConfig {
     /// Networks accepted although hand-written slices may not point there by default: loopback,
     /// link-local, multicast and our own addresses (E9).
     pub allow: Vec<IpNet>,
+}
+
+/// How annotations of Ingresses are read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AnnotationsConfig {
+    /// Keys, without prefix, that are taken as absent. An access rule in one of them is NOT
+    /// enforced; without this it closes its paths when it is not supported (C13).
+    pub ignore: Vec<String>,
 }
 
 fn default_ports() -> Vec<PortConfig> {

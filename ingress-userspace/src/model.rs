@@ -15,6 +15,7 @@ mod field;
 pub mod ingress;
 mod names;
 pub mod object;
+pub mod options;
 pub mod problem;
 pub mod rule;
 pub mod secret;

@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod compile;
+pub mod filters;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixture;
 pub mod host;
@@ -22,6 +23,7 @@ mod trie;
 
 pub use cluster::{Balance, Cluster, ClusterId, ClusterState, UpstreamEndpoint, UpstreamProtocol};
 pub use compile::{Compiled, Compiler};
+pub use filters::{Filters, UpstreamTimeouts};
 pub use rewrite::Rewrite;
 pub use route::{Action, Redirect, Route};
 pub use settings::Settings;

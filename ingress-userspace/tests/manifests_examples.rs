@@ -83,7 +83,7 @@ fn v1beta1_01_minimal_loads() {
     );
     let ingress = ingress(&update, "test-ingress");
     assert_eq!(paths(ingress), [r#"any "/testpath" test:80"#]);
-    assert_eq!(ingress.options.rewrite_target.as_deref(), Some("/"));
+    assert_eq!(ingress.options.rewrite.target.as_deref(), Some("/"));
     assert_eq!(ingress.rules[0].paths[0].kind, PathKind::ImplementationSpecific);
 }
 
@@ -103,7 +103,7 @@ fn v1beta1_02_fanout_loads() {
     );
     let ingress = ingress(&update, "test");
     assert_eq!(paths(ingress), [r#"foo.bar.com "/foo" s1:80"#, r#"foo.bar.com "/bar" s2:80"#]);
-    assert_eq!(ingress.options.rewrite_target.as_deref(), Some("/"));
+    assert_eq!(ingress.options.rewrite.target.as_deref(), Some("/"));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn v1beta1_03_name_based_virtual_hosts_loads() {
     assert_eq!(objects(&update).len(), 5);
     let ingress = ingress(&update, "test");
     assert_eq!(paths(ingress), [r#"foo.bar.com "" s1:80"#, r#"bar.foo.com "" s2:80"#]);
-    assert_eq!(ingress.options.rewrite_target, None);
+    assert_eq!(ingress.options.rewrite.target, None);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn v1beta1_as_one_tree_reports_the_names_that_are_there_twice() {
     for file in ["02-fanout/02-fanout.yaml:1", "03-name-based-virtual-hosts.yaml:1"] {
         assert!(told.contains(file), "{told}");
     }
-    assert_eq!(ingress(&update, "test").options.rewrite_target.as_deref(), Some("/"));
+    assert_eq!(ingress(&update, "test").options.rewrite.target.as_deref(), Some("/"));
     assert!(update.problems.iter().any(|p| p.reason == Reason::InvalidDocument), "06 is no object");
 }
 
@@ -229,7 +229,7 @@ fn v1_loads_and_names_what_it_shows() {
             r#"fanout.example.com "/api/health" web:80"#,
         ]
     );
-    assert_eq!(ingress(&update, "blog").options.ssl_redirect, Some(false));
+    assert_eq!(ingress(&update, "blog").options.redirects.ssl, Some(false));
     for name in ["fanout", "shop", "default-backend"] {
         assert_eq!(ingress(&update, name).class_name.as_deref(), Some("genkan"), "{name}");
     }

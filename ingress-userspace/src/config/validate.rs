@@ -37,6 +37,7 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
     limits(&mut faults, config);
     tls(&mut faults, config);
     steering(&mut faults, config);
+    annotations(&mut faults, config);
     faults.0
 }
 
@@ -191,6 +192,15 @@ fn steering(faults: &mut Faults, config: &Config) {
     faults.require(cpus <= MAX_CPUS, "steering.cpumap", || {
         format!("{cpus} CPUs: at most {MAX_CPUS} are possible")
     });
+}
+
+fn annotations(faults: &mut Faults, config: &Config) {
+    for (index, key) in config.annotations.ignore.iter().enumerate() {
+        let valid = !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+        faults.require(valid, &format!("annotations.ignore[{index}]"), || {
+            format!("{key:?} is not a key: write it without its prefix")
+        });
+    }
 }
 
 fn unusable(address: IpAddr) -> Option<&'static str> {

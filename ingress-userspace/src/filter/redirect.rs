@@ -65,6 +65,7 @@ mod tests {
                 rewrite: None,
                 https_redirect: Some(Redirect { status: 308, drop_trailing_slash: true }),
                 hsts: None,
+                filters: None,
             };
             assert_eq!(applies(&route).is_some(), redirected, "{path}");
         }

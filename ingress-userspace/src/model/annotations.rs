@@ -1,155 +1,176 @@
 //! Annotations of an Ingress: a closed list of keys, one typed parser each.
 //!
-//! In: `metadata.annotations`. Out: [`IngressOptions`] and whether an access rule forces the paths
+//! In: `metadata.annotations`. Out: [`IngressOptions`], and whether an access rule forces paths
 //! shut. A bad value disables its key only; a key that would have restricted access and that is
-//! not understood closes the paths instead (C13, D20). The nginx prefix is read in compat mode
-//! only (D19), and our own prefix wins over it.
+//! not understood closes the paths instead (C13, D20), and so does a name that looks like one. The
+//! nginx prefix is read in compat mode only (D19), and our own prefix wins over it.
+//!
+//! [`table`] lists the keys, [`parse`] the grammars of values, [`unknown`] judges other names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::field::{Fields, Path, Report, shorten};
-use super::ingress::{BackendProtocol, IngressOptions};
-use super::names;
+use super::field::{Fields, Path, Report};
+use super::options::IngressOptions;
 use super::problem::Reason;
 use super::rule::RuleId;
+
+mod parse;
+mod table;
+mod unknown;
+
+#[cfg(test)]
+mod tests;
+
+use table::{Effect, Group, KEYS, Key, Scope};
 
 const OWN: &str = "genkan.io/";
 const NGINX: &str = "nginx.ingress.kubernetes.io/";
 
-/// The keys that are read, without prefix.
-const KEYS: [&str; 4] = ["rewrite-target", "use-regex", "ssl-redirect", "backend-protocol"];
-
 #[derive(Debug, Default)]
 pub(super) struct Annotations {
     pub(super) options: IngressOptions,
-    /// An access rule is asked for that cannot be enforced: nothing may be served.
+    /// An access rule is asked for that cannot be enforced: nothing of the Ingress may be served.
     pub(super) closed: bool,
+    /// D19: what to say about nginx annotations that are there and not read.
+    pub(super) unread: Option<Arc<str>>,
+}
+
+/// How annotations are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules<'a> {
+    /// The nginx prefix counts (D19).
+    pub(super) nginx: bool,
+    /// Keys that the operator wants to be taken as absent, without prefix.
+    pub(super) ignored: &'a [String],
+}
+
+/// A key as one object gives it.
+struct Given<'v> {
+    /// The lowest counts: own before nginx, the name before its aliases.
+    rank: (bool, usize),
+    full: &'v str,
+    value: &'v Value,
 }
 
 pub(super) fn read(
     report: &mut Report<'_>,
     at: &Path<'_>,
     annotations: &Fields,
-    nginx: bool,
+    rules: Rules<'_>,
 ) -> Annotations {
     let mut out = Annotations::default();
-    let prefixes: &[&str] = if nginx { &[NGINX, OWN] } else { &[OWN] };
-    for prefix in prefixes {
-        for (full, value) in annotations {
-            if let Some(key) = full.strip_prefix(prefix) {
-                read_one(report, &at.entry(full), key, value, &mut out);
-            }
+    let mut given: BTreeMap<usize, Given<'_>> = BTreeMap::new();
+    for (full, value) in annotations {
+        let Some((name, is_nginx)) = split(full) else { continue };
+        if (is_nginx && !rules.nginx) || rules.ignores(name) {
+            continue;
         }
+        let Some((index, alias)) = table::find(name) else {
+            unknown_key(report, &at.entry(full), name, &mut out);
+            continue;
+        };
+        let rank = (is_nginx, alias);
+        if given.get(&index).is_none_or(|other| rank < other.rank) {
+            given.insert(index, Given { rank, full, value });
+        }
+    }
+    for (index, given) in given {
+        known_key(report, &at.entry(given.full), &KEYS[index], given.value, &mut out);
+    }
+    if !rules.nginx {
+        out.unread = unread(annotations, rules);
     }
     out
 }
 
-fn read_one(
+fn known_key(
     report: &mut Report<'_>,
     at: &Path<'_>,
-    key: &str,
+    key: &Key,
     value: &Value,
     out: &mut Annotations,
 ) {
-    if restricts_access(key) {
-        out.closed = true;
-        report.add_by(
-            at,
-            RuleId::C13,
-            Reason::UnsupportedAnnotation,
-            format!("{key} restricts access and is not supported: the paths answer 503"),
-        );
-        return;
-    }
-    if !KEYS.contains(&key) {
-        report.add(at, Reason::UnsupportedAnnotation, unknown(key));
-        return;
-    }
-    let Some(text) = value.as_str() else {
-        let message = "the value is not a string (quote it); it is ignored";
-        report.add(at, Reason::InvalidAnnotation, message);
-        return;
-    };
-    let read = match key {
-        "rewrite-target" => {
-            rewrite_target(text).map(|()| out.options.rewrite_target = Some(text.into()))
+    let read = match (value.as_str(), &key.effect) {
+        (None, _) => Err(parse::invalid("the value is not a string (quote it)")),
+        (Some(text), Effect::Read(read)) => read(text, &mut out.options),
+        (Some(text), Effect::Unserved { same }) if same.contains(&text.trim()) => Ok(()),
+        (Some(_), Effect::Unserved { .. }) => {
+            Err((Reason::UnsupportedAnnotation, format!("{} is not supported", key.name)))
         }
-        "use-regex" => flag(text).map(|on| out.options.use_regex = on),
-        "ssl-redirect" => flag(text).map(|on| out.options.ssl_redirect = Some(on)),
-        _ => backend_protocol(text).map(|p| out.options.backend_protocol = Some(p)),
     };
     if let Err((reason, message)) = read {
-        report.add(at, reason, format!("{message}; it is ignored"));
+        out.without(report, at, key.group, reason, &message);
     }
 }
 
-/// Auth, allow and deny lists, client certificates, rate limits.
-fn restricts_access(key: &str) -> bool {
-    key.starts_with("auth-")
-        || key.starts_with("limit-")
-        || matches!(
-            key,
-            "whitelist-source-range"
-                | "allowlist-source-range"
-                | "denylist-source-range"
-                | "satisfy"
-        )
+fn unknown_key(report: &mut Report<'_>, at: &Path<'_>, name: &str, out: &mut Annotations) {
+    let (group, message) = unknown::judge(name);
+    out.without(report, at, group, Reason::UnsupportedAnnotation, &message);
 }
 
-fn unknown(key: &str) -> String {
-    let near = KEYS
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(known, key), known))
-        .filter(|(distance, _)| *distance <= 2)
-        .min();
-    match near {
-        Some((_, known)) => {
-            format!("{:?} is not supported, did you mean {known:?}? It is ignored", shorten(key))
-        }
-        None => format!("{:?} is not supported; it is ignored", shorten(key)),
+/// D19. One sentence for the whole object: it may well be meant for another controller.
+fn unread(annotations: &Fields, rules: Rules<'_>) -> Option<Arc<str>> {
+    let names: Vec<&str> = annotations
+        .keys()
+        .filter_map(|full| full.strip_prefix(NGINX))
+        .filter(|name| !rules.ignores(name))
+        .collect();
+    let restricting: Vec<&str> =
+        names.iter().copied().filter(|name| table::group(name) != Group::Harmless).collect();
+    let message = match (names.len(), &restricting[..]) {
+        (0, _) => return None,
+        (count, []) => format!("{count} {NGINX} annotations are not read (compat is none)"),
+        (count, access) => format!(
+            "{count} {NGINX} annotations are not read (compat is none), among them {}, which \
+             restrict access: NOTHING restricts access to these paths now",
+            access.join(", ")
+        ),
+    };
+    Some(message.into())
+}
+
+/// The key without its prefix, and whether the prefix is that of ingress-nginx.
+fn split(full: &str) -> Option<(&str, bool)> {
+    match full.strip_prefix(OWN) {
+        Some(name) => Some((name, false)),
+        None => full.strip_prefix(NGINX).map(|name| (name, true)),
     }
 }
 
-type Fault = (Reason, String);
+// === impl Rules ===
 
-fn invalid(message: String) -> Fault {
-    (Reason::InvalidAnnotation, message)
+impl Rules<'_> {
+    fn ignores(&self, name: &str) -> bool {
+        self.ignored.iter().any(|ignored| ignored == name)
+    }
 }
 
-fn flag(text: &str) -> Result<bool, Fault> {
-    names::flag(text)
-        .ok_or_else(|| invalid(format!("{:?} is neither true nor false", shorten(text))))
-}
+// === impl Annotations ===
 
-/// An absolute path of URI characters, with `$1` to `$9` for the groups of the rule's path.
-fn rewrite_target(text: &str) -> Result<(), Fault> {
-    if !text.starts_with('/') {
-        return Err(invalid(format!("{:?} does not start with `/`", shorten(text))));
-    }
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/-._~$:@!&*+,;=%".contains(&b);
-    if let Some(bad) = text.bytes().find(|b| !allowed(*b)) {
-        let bad = char::from(bad).escape_default();
-        return Err(invalid(format!("{:?} contains `{bad}`", shorten(text))));
-    }
-    for (at, _) in text.match_indices('$') {
-        if !matches!(text.as_bytes().get(at + 1), Some(b'1'..=b'9')) {
-            let message =
-                format!("{:?}: of the variables only $1 to $9 are supported", shorten(text));
-            return Err((Reason::UnsupportedAnnotation, message));
-        }
-    }
-    Ok(())
-}
-
-fn backend_protocol(text: &str) -> Result<BackendProtocol, Fault> {
-    match text.trim().to_ascii_uppercase().as_str() {
-        "HTTP" => Ok(BackendProtocol::Http),
-        "HTTPS" => Ok(BackendProtocol::Https),
-        "GRPC" => Ok(BackendProtocol::H2c),
-        "GRPCS" => Ok(BackendProtocol::H2),
-        "AUTO_HTTP" | "FCGI" => {
-            Err((Reason::UnsupportedAnnotation, format!("{text:?} is not supported")))
-        }
-        _ => Err(invalid(format!("{:?} is none of HTTP, HTTPS, GRPC, GRPCS", shorten(text)))),
+impl Annotations {
+    /// A key of this group cannot be followed: closes what has to be closed and says so.
+    fn without(
+        &mut self,
+        report: &mut Report<'_>,
+        at: &Path<'_>,
+        group: Group,
+        reason: Reason,
+        message: &str,
+    ) {
+        let (rule, now) = match group {
+            Group::Harmless => (RuleId::D20, "it is ignored"),
+            Group::Access(Scope::Paths) => {
+                (RuleId::C13, "it restricts access, so the paths answer 503")
+            }
+            Group::Access(Scope::Hosts) => {
+                (RuleId::C13, "it restricts access to whole hosts, so all their paths answer 503")
+            }
+        };
+        self.closed |= group != Group::Harmless;
+        self.options.closes_hosts |= group == Group::Access(Scope::Hosts);
+        report.add_by(at, rule, reason, format!("{message}; {now}"));
     }
 }

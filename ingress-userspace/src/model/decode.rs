@@ -32,6 +32,8 @@ mod tests;
 pub struct Settings {
     /// Read `nginx.ingress.kubernetes.io/` annotations (D19).
     pub nginx_annotations: bool,
+    /// Keys of annotations that are taken as absent, without prefix.
+    pub ignored_annotations: Arc<[String]>,
     /// Endpoint addresses that are accepted although E9 refuses them.
     pub endpoints_allow: Arc<[IpNet]>,
     /// Our own addresses: an endpoint there would send requests back to us (E9).
@@ -299,6 +301,7 @@ impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
         Self {
             nginx_annotations: config.compat == Compat::Nginx,
+            ignored_annotations: config.annotations.ignore.as_slice().into(),
             endpoints_allow: config.endpoints.allow.as_slice().into(),
             own_addresses: config.vips.iter().flat_map(|v| v.addresses.iter().copied()).collect(),
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::object::{ObjectRef, Origin};
+use super::options::IngressOptions;
 
 /// One Ingress of any served API version.
 ///
@@ -23,26 +24,9 @@ pub struct Ingress {
     pub rules: Vec<Rule>,
     pub tls: Vec<TlsEntry>,
     pub options: IngressOptions,
-}
-
-/// What the annotations say. `None` = not given, the class default holds.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct IngressOptions {
-    pub rewrite_target: Option<Arc<str>>,
-    pub use_regex: bool,
-    pub ssl_redirect: Option<bool>,
-    pub backend_protocol: Option<BackendProtocol>,
-}
-
-/// How the pods of a backend are spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum BackendProtocol {
-    Http,
-    Https,
-    /// HTTP/2 with prior knowledge (`GRPC` of ingress-nginx, `kubernetes.io/h2c`).
-    H2c,
-    /// HTTP/2 over TLS (`GRPCS`).
-    H2,
+    /// D19: what to say about nginx annotations that are there and not read, if this Ingress is
+    /// ours.
+    pub unread: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

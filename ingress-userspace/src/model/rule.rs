@@ -116,6 +116,8 @@ rules! {
     /// Services of type ExternalName are not served.
     E15 = "E15";
     // Decisions
+    /// Annotations of ingress-nginx are read in compat mode only; those with our own prefix always, and they win.
+    D19 = "D19";
     /// A bad or unknown annotation is ignored and reported.
     D20 = "D20";
 }

@@ -37,6 +37,27 @@ pub enum ReplyBody {
 
 // === impl RequestBody ===
 
+impl RequestBody {
+    /// The limit of a route instead of `limits.request_body`, in bytes; 0 = none. To be called
+    /// before anything is read.
+    pub fn set_limit(&mut self, limit: u64) {
+        match self {
+            Self::Empty | Self::Full(_) => {}
+            Self::Http1(body) => body.set_limit(limit),
+            Self::Http2(body) => body.set_limit(limit),
+        }
+    }
+
+    /// Whether the length that the client announces is beyond the limit.
+    pub fn announces_too_much(&self) -> bool {
+        match self {
+            Self::Empty | Self::Full(_) => false,
+            Self::Http1(body) => body.announces_too_much(),
+            Self::Http2(body) => body.announces_too_much(),
+        }
+    }
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = Failure;

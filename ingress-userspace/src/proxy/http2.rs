@@ -197,9 +197,6 @@ fn accept(
     if request.headers().len() > limits.request_header_count {
         return Err(Failure::HeadersTooLarge);
     }
-    if limits.request_body != 0 && request.body().size_hint().lower() > limits.request_body {
-        return Err(Failure::BodyTooLarge);
-    }
     let (mut head, incoming) = request.into_parts();
     join_cookies(&mut head.headers);
     let body = if incoming.is_end_stream() {

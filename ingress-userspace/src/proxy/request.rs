@@ -4,17 +4,21 @@
 //! |---|---|---|
 //! | read | host (H7) and path (D7), each brought into its one form | 400, 501 for CONNECT |
 //! | route | exact, wildcard, any host; path; default | 404 (C8) |
+//! | measure | the limit of the route for the body; what the client announces | 413 |
 //! | redirect | HTTP to HTTPS (T11) | - |
 //! | refuse | what configuration or a missing endpoint closes | 503 (C9, C12, C13) |
-//! | rewrite | target of the route, header fields (8.5) | 400 |
+//! | rewrite | target of the route, header fields (8.5), those of annotations | 400 |
 //! | send | endpoint, connection, request, head of the answer | 502, 503, 504 |
 //! | answer | fields of the connection removed, HSTS (T13) | 502 |
 //!
-//! Limits and timeouts of the client's side are enforced where its bytes are read.
+//! Limits and timeouts of the client's side are enforced where its bytes are read. What annotations
+//! ask for stands in the route's [`Filters`](crate::routing::Filters): a route without them takes
+//! one branch in each phase that could look at them.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, LOCATION, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -25,7 +29,7 @@ use super::context::ProxyContext;
 use super::error::Failure;
 use crate::config::PortProtocol;
 use crate::filter::headers::{self, Origin};
-use crate::filter::{redirect, target};
+use crate::filter::{self, redirect, target};
 use crate::routing::{self, Action, Cluster, ClusterId, Redirect, RequestHost, Route, Snapshot};
 use crate::upstream::{Answer, Attempts, Target, Tunnel};
 
@@ -63,6 +67,8 @@ pub enum Reply {
     Switch {
         head: Response<()>,
         upstream: Tunnel,
+        /// How long nothing may move; `None` = `timeouts.upstream_read`.
+        idle: Option<Duration>,
     },
 }
 
@@ -122,6 +128,13 @@ async fn answer(
     let snapshot = context.snapshot();
     let route = snapshot.route(host, &path).ok_or(Failure::NoRoute)?;
     outcome.route = Some(route.clone());
+    let filters = route.filters.as_deref();
+    if let Some(limit) = filters.and_then(|filters| filters.request_body) {
+        request.body_mut().set_limit(limit);
+    }
+    if request.body().announces_too_much() {
+        return Err(Failure::BodyTooLarge);
+    }
     if !https && let Some(redirect) = redirect::applies(route) {
         return redirected(redirect, host, connection.local.ip(), &uri);
     }
@@ -129,8 +142,12 @@ async fn answer(
 
     *request.uri_mut() = target_of(route, &uri, &path)?;
     let upgrade = prepare(&mut request, connection, named.as_ref());
+    if let Some(filters) = filters {
+        filter::apply(request.headers_mut(), filters, route.rewrite.is_some());
+    }
 
-    let target = Target { id, cluster, upgrade };
+    let timeouts = filters.map(|filters| filters.timeouts).unwrap_or_default();
+    let target = Target { id, cluster, upgrade, timeouts };
     let mut attempts = Attempts::default();
     let answered = context.upstreams.send(target, request, &mut attempts).await;
     outcome.endpoint = attempts.endpoint;
@@ -147,7 +164,7 @@ async fn answer(
         }
         Answer::Switch { mut head, tunnel } => {
             headers::from_upstream(head.headers_mut(), true);
-            Ok(Reply::Switch { head, upstream: tunnel })
+            Ok(Reply::Switch { head, upstream: tunnel, idle: timeouts.read })
         }
     }
 }

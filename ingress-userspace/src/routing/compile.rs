@@ -23,6 +23,7 @@ mod backends;
 mod classes;
 mod clusters;
 mod endpoints;
+mod filters;
 mod host;
 mod ledger;
 mod record;
@@ -346,9 +347,12 @@ impl Compiler {
         }
         for object in dirty.backends {
             let known = self.ingresses.get(&object).filter(|known| known.served);
-            let problems = known
-                .map(|known| backends::problems(&known.record, &self.clusters, &self.snapshot));
-            self.ledger.set(Source::Backends(object), problems.unwrap_or_default());
+            let problems = known.map(|known| {
+                let unread = known.record.unread();
+                let backends = backends::problems(&known.record, &self.clusters, &self.snapshot);
+                unread.into_iter().chain(backends).collect()
+            });
+            self.ledger.set(Source::Ingress(object), problems.unwrap_or_default());
         }
         self.snapshot.version += 1;
         let (problems, resolved) = self.ledger.take_changes();
@@ -483,6 +487,7 @@ impl Compiler {
             clusters: &self.clusters,
             secrets: &self.secrets,
             now: self.now,
+            shut: false,
         }
     }
 }

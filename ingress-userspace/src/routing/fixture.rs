@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 
 use crate::model::endpoints::EndpointPort;
-use crate::model::ingress::{BackendProtocol, IngressOptions};
+use crate::model::options::{BackendProtocol, IngressOptions};
 use crate::model::{
     Backend, CertificateSecret, Change, Endpoint, EndpointSet, HostPattern, Ingress, IngressClass,
     IngressPath, Kind, Object, ObjectRef, Origin, PathKind, PortRef, Rule, Service, ServicePort,
@@ -36,6 +36,7 @@ pub fn ingress(name: &str) -> IngressFixture {
             rules: Vec::new(),
             tls: Vec::new(),
             options: IngressOptions::default(),
+            unread: None,
         },
     }
 }
@@ -216,22 +217,22 @@ impl IngressFixture {
     }
 
     pub fn rewrite(mut self, target: &str) -> Self {
-        self.ingress.options.rewrite_target = Some(target.into());
+        self.ingress.options.rewrite.target = Some(target.into());
         self
     }
 
     pub fn regex(mut self) -> Self {
-        self.ingress.options.use_regex = true;
+        self.ingress.options.rewrite.use_regex = true;
         self
     }
 
     pub fn ssl_redirect(mut self, on: bool) -> Self {
-        self.ingress.options.ssl_redirect = Some(on);
+        self.ingress.options.redirects.ssl = Some(on);
         self
     }
 
     pub fn protocol(mut self, protocol: BackendProtocol) -> Self {
-        self.ingress.options.backend_protocol = Some(protocol);
+        self.ingress.options.upstream.protocol = Some(protocol);
         self
     }
 

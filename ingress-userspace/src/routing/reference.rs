@@ -76,7 +76,7 @@ fn path_winner(
     }
     // 2.3: any Ingress of the host.
     let uses_regex = ordered.iter().any(|ingress| {
-        ingress.options.use_regex && ingress.rules.iter().any(|rule| rule.host == *host)
+        ingress.options.rewrite.use_regex && ingress.rules.iter().any(|rule| rule.host == *host)
     });
     let some_rewrite = all.iter().any(|(ingress, _, path)| rewrites(ingress, path));
     let all_regex = nginx && (uses_regex || some_rewrite);
@@ -84,7 +84,7 @@ fn path_winner(
     let mut fitting = Vec::new();
     for (at, (ingress, rule, path)) in all.into_iter().enumerate() {
         let specific = path.kind == PathKind::ImplementationSpecific;
-        let own_regex = specific && (ingress.options.use_regex || rewrites(ingress, path));
+        let own_regex = specific && (ingress.options.rewrite.use_regex || rewrites(ingress, path));
         let is_regex = all_regex || (!nginx && own_regex);
         let text = text_of(path);
         let fits = if is_regex {
@@ -121,7 +121,7 @@ fn path_winner(
 }
 
 fn rewrites(ingress: &Ingress, path: &IngressPath) -> bool {
-    ingress.options.rewrite_target.as_deref().is_some_and(|target| target != text_of(path))
+    ingress.options.rewrite.target.as_deref().is_some_and(|target| target != text_of(path))
 }
 
 fn text_of(path: &IngressPath) -> &str {

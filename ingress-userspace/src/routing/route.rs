@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::cluster::ClusterId;
+use super::filters::Filters;
 use super::rewrite::Rewrite;
 
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct Route {
     pub https_redirect: Option<Redirect>,
     /// T13: value of `Strict-Transport-Security` on HTTPS answers.
     pub hsts: Option<Arc<str>>,
+    /// What annotations ask for beyond that; absent for most routes.
+    pub filters: Option<Arc<Filters>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::http2::{Http2, Stream};
 use super::pool::{Endpoint, Outgoing, Pool, Upstreams};
 use super::retry::TRIES;
 use super::{Error, Policy, Tunnel};
-use crate::routing::{Cluster, ClusterId, ClusterState, UpstreamProtocol};
+use crate::routing::{Cluster, ClusterId, ClusterState, UpstreamProtocol, UpstreamTimeouts};
 
 /// Where a request goes.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,8 @@ pub struct Target<'a> {
     pub cluster: &'a Arc<Cluster>,
     /// The request asks for another protocol, so that 101 is an answer.
     pub upgrade: bool,
+    /// Timeouts of the route.
+    pub timeouts: UpstreamTimeouts,
 }
 
 /// What an endpoint said.
@@ -57,9 +59,12 @@ impl<B: Outgoing> Upstreams<B> {
         mut request: Request<B>,
         attempts: &mut Attempts,
     ) -> Result<Answer<B>, Error> {
-        let Target { id, cluster, upgrade } = target;
+        let Target { id, cluster, upgrade, timeouts } = target;
         usable(cluster)?;
-        let policy = self.pool.policy();
+        let mut policy = self.pool.policy();
+        if !timeouts.is_empty() {
+            policy = Rc::new(policy.with(timeouts));
+        }
         let members = self.pool.members(id, cluster);
         let mut refused = SmallVec::<[usize; TRIES as usize]>::new();
         let mut fresh = false;

@@ -49,7 +49,11 @@ pub(super) fn decode(
     };
     let annotations = annotations.unwrap_or(&empty);
     let class_annotation = class_annotation(report, &annotations_at, annotations)?;
-    let read = annotations::read(report, &annotations_at, annotations, settings.nginx_annotations);
+    let rules = annotations::Rules {
+        nginx: settings.nginx_annotations,
+        ignored: &settings.ignored_annotations,
+    };
+    let read = annotations::read(report, &annotations_at, annotations, rules);
 
     let default_backend = default_value
         .and_then(|value| backend(report, &spec_at.field(default_key), value, beta).ok());
@@ -72,6 +76,7 @@ pub(super) fn decode(
         rules,
         tls,
         options: read.options,
+        unread: read.unread,
     };
     if read.closed {
         close(&mut ingress);

@@ -2,10 +2,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::*;
-use crate::model::ingress::{Backend, BackendProtocol, HostPattern, Ingress, PathKind, PortRef};
+use crate::model::ingress::{Backend, HostPattern, Ingress, PathKind, PortRef};
 use crate::model::{EndpointSet, Service};
 
-mod access;
 mod endpoints;
 mod ingress;
 mod objects;
@@ -35,10 +34,6 @@ fn told(problems: &[Problem]) -> Vec<String> {
     problems.iter().map(|p| format!("{}: {}", p.field, p.reason.as_str())).collect()
 }
 
-fn nginx() -> Settings {
-    Settings { nginx_annotations: true, ..Settings::default() }
-}
-
 fn ingress_of(objects: Vec<Object>) -> Option<Ingress> {
     objects.into_iter().find_map(|object| match object {
         Object::Ingress(ingress) => Some(ingress),
@@ -53,17 +48,6 @@ fn ingress_v1(spec: &str) -> (Option<Ingress>, Vec<String>) {
     );
     let (objects, problems) = decoded(&yaml);
     (ingress_of(objects), told(&problems))
-}
-
-/// An Ingress with these annotations and one path of each kind of backend place.
-fn annotated(settings: &Settings, annotations: &str) -> (Ingress, Vec<String>) {
-    let yaml = format!(
-        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: i, annotations: \
-         {annotations}}}\nspec: {{defaultBackend: {S}, rules: [{{http: {{paths: [{{path: /, \
-         pathType: Prefix, backend: {S}}}]}}}}]}}\n"
-    );
-    let (objects, problems) = decoded_with(settings, &yaml);
-    (ingress_of(objects).unwrap(), told(&problems))
 }
 
 const S: &str = "{service: {name: s, port: {number: 80}}}";

@@ -119,10 +119,6 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
     /// Hands the request over and waits for what becomes of it, or for the client to leave.
     async fn serve(&mut self, head: Head) -> Served {
         let exchange = self.shared.borrow_mut().begin_exchange(head.framing, head.expects_continue);
-        let limit = self.settings.limits.request_body;
-        if matches!(head.framing, Framing::Length(length) if limit != 0 && length > limit) {
-            return failed(Failure::BodyTooLarge);
-        }
         let body = match head.framing {
             Framing::Length(0) => RequestBody::Empty,
             _ => RequestBody::Http1(Body::new(self.shared, exchange)),
@@ -160,9 +156,10 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
                 let failure = self.shared.borrow().body_failure().unwrap_or(failure);
                 (None, self.refuse(&asker, &mut out, failure).await)
             }
-            Reply::Switch { head, upstream } => {
+            Reply::Switch { head, upstream, idle } => {
                 let status = head.status().as_u16();
-                let (bytes, failure) = self.switch(&mut out, &head, upstream).await;
+                let idle = idle.unwrap_or(self.settings.timeouts.upstream_read);
+                let (bytes, failure) = self.switch(&mut out, &head, upstream, idle).await;
                 self.log(&asker, status, bytes, &outcome, failure);
                 return Next::Close;
             }
@@ -324,6 +321,7 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
         out: &mut Outbound,
         head: &Response<()>,
         upstream: Tunnel,
+        idle: Duration,
     ) -> ((u64, u64), Option<Failure>) {
         out.switching_head(head, &self.state.clock);
         self.shared.borrow_mut().cancel_interim();
@@ -332,7 +330,6 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
         }
         self.shared.borrow_mut().end_exchange();
         let client = Client::new(self.shared);
-        let idle = self.settings.timeouts.upstream_read;
         (upgrade::relay(client, upstream, idle).await, None)
     }
 

@@ -40,6 +40,8 @@ pub(super) struct Inbound<T: ?Sized> {
     room: usize,
     limits: Limits,
     body_timeout: std::time::Duration,
+    /// Bytes that the current body may have, 0 = no limit: that of the settings, or of the route.
+    body_limit: u64,
     /// Number of the request that owns the body; a [`Body`] of an earlier one reads nothing.
     exchange: u64,
     body: State,
@@ -82,6 +84,7 @@ impl<T: Io> Inbound<T> {
             room: LEAST_ROOM,
             limits: settings.limits,
             body_timeout: settings.timeouts.client_body,
+            body_limit: settings.limits.request_body,
             exchange: 0,
             body: State::Done,
             received: 0,
@@ -130,6 +133,7 @@ impl<T: Io + ?Sized> Inbound<T> {
     pub(super) fn begin_exchange(&mut self, framing: Framing, expects_continue: bool) -> u64 {
         self.exchange += 1;
         self.received = 0;
+        self.body_limit = self.limits.request_body;
         self.body = match framing {
             Framing::Length(0) => State::Done,
             Framing::Length(length) => State::Length(length),
@@ -252,8 +256,17 @@ impl<T: Io + ?Sized> Inbound<T> {
         }
     }
 
+    /// Whether what came and what is announced are more than the body may have.
+    fn announces_too_much(&self) -> bool {
+        let State::Length(left) = self.body else { return false };
+        self.body_limit != 0 && self.received.saturating_add(left) > self.body_limit
+    }
+
     /// What the buffer holds of the body.
     fn take_frame(&mut self) -> Result<Option<Frame<Bytes>>, Failure> {
+        if self.announces_too_much() {
+            return Err(Failure::BodyTooLarge);
+        }
         match &mut self.body {
             State::Done => Ok(None),
             State::Failed(failure) => Err(*failure),
@@ -271,8 +284,7 @@ impl<T: Io + ?Sized> Inbound<T> {
                 chunk::Step::More => Ok(None),
                 chunk::Step::Data(data) => {
                     self.received += data.len() as u64;
-                    let limit = self.limits.request_body;
-                    if limit != 0 && self.received > limit {
+                    if self.body_limit != 0 && self.received > self.body_limit {
                         return Err(Failure::BodyTooLarge);
                     }
                     Ok(Some(Frame::data(data)))
@@ -386,6 +398,19 @@ impl Body {
             return Poll::Ready(Some(Err(Failure::ClientGone)));
         }
         inbound.poll_body(cx)
+    }
+
+    /// Another limit for this body; 0 = none.
+    pub(in crate::proxy) fn set_limit(&mut self, limit: u64) {
+        let mut inbound = self.inbound.borrow_mut();
+        if inbound.exchange == self.exchange {
+            inbound.body_limit = limit;
+        }
+    }
+
+    pub(in crate::proxy) fn announces_too_much(&self) -> bool {
+        let inbound = self.inbound.borrow();
+        inbound.exchange == self.exchange && inbound.announces_too_much()
     }
 
     pub(in crate::proxy) fn is_end_stream(&self) -> bool {

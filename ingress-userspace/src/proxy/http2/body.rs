@@ -71,6 +71,15 @@ impl Body {
         }
     }
 
+    /// Another limit for this body, before any of it was read; 0 = none.
+    pub(in crate::proxy) fn set_limit(&mut self, limit: u64) {
+        self.left = (limit != 0).then_some(limit);
+    }
+
+    pub(in crate::proxy) fn announces_too_much(&self) -> bool {
+        self.left.is_some_and(|left| self.incoming.size_hint().lower() > left)
+    }
+
     pub(in crate::proxy) fn is_end_stream(&self) -> bool {
         self.incoming.is_end_stream()
     }

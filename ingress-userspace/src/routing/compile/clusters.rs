@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::model::ingress::BackendProtocol;
+use crate::model::options::BackendProtocol;
 use crate::model::{EndpointSet, ObjectRef, PortRef, Service};
 use crate::routing::cluster::ClusterId;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::model::ingress::BackendProtocol;
+use crate::model::options::BackendProtocol;
 use crate::model::{Endpoint, EndpointSet, Kind, PortRef, Service, ServicePort};
 use crate::routing::Settings;
 use crate::routing::cluster::{Cluster, ClusterState, UpstreamEndpoint, UpstreamProtocol};

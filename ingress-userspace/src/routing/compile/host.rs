@@ -24,6 +24,8 @@ pub(super) struct Context<'a> {
     pub(super) clusters: &'a Clusters,
     pub(super) secrets: &'a Secrets,
     pub(super) now: i64,
+    /// Every path of the host is closed.
+    pub(super) shut: bool,
 }
 
 #[derive(Debug, Default)]
@@ -51,12 +53,35 @@ pub(super) fn compile(
 ) -> CompiledHost {
     let mut problems = Vec::new();
     let tls = tls::associate(host, members, context.secrets, context.now, &mut problems);
+    let shut = shutting(host, members, &mut problems);
+    let context = Context { shut, ..context };
     let routes = members.iter().any(|record| record.has_rules_for(host)).then(|| HostRoutes {
         matcher: Matcher::new(path_rules(host, members, &tls, context, &mut problems)),
         default: default_route(host, members, &tls, context, &mut problems),
     });
     let HostTls { certificate, secrets, is_usable: _ } = tls;
     CompiledHost { routes, certificate, secrets, problems }
+}
+
+/// C13: whether an access rule of one Ingress closes the whole host, to the others' surprise.
+fn shutting(host: &HostPattern, members: &[&Record], problems: &mut Vec<Problem>) -> bool {
+    let closes = |record: &Record| record.ingress.options.closes_hosts;
+    let mut serving = members.iter().filter(|record| record.has_rules_for(host));
+    let Some(first) = serving.clone().find(|record| closes(record)) else { return false };
+    for record in serving.by_ref().filter(|record| !closes(record)) {
+        let problem = record.problem(
+            "spec.rules".to_owned(),
+            Reason::ConflictingHost,
+            format!(
+                "{} restricts access to all of {} in a way that cannot be enforced; the paths \
+                 answer 503 there",
+                first.order.object,
+                host_name(host)
+            ),
+        );
+        problems.push(problem.by(RuleId::C13));
+    }
+    true
 }
 
 /// C6: the route of an Ingress without rules. It belongs to no host, so nothing is redirected.
@@ -113,7 +138,7 @@ fn path_rules(
 /// 2.3: one Ingress turns all paths of the host, of every Ingress and kind, into regexes.
 fn wants_regex_host(host: &HostPattern, members: &[&Record], candidates: &[Candidate<'_>]) -> bool {
     let uses_regex =
-        |record: &&Record| record.ingress.options.use_regex && record.has_rules_for(host);
+        |record: &&Record| record.ingress.options.rewrite.use_regex && record.has_rules_for(host);
     members.iter().any(uses_regex)
         || candidates.iter().any(|candidate| candidate.record.wants_regex(candidate.path))
 }
@@ -162,23 +187,27 @@ fn default_of(
         namespace: object.namespace.clone(),
         ingress: object.name.clone(),
         path: "".into(),
-        action: action_of(record, backend, context.clusters),
+        action: action_of(record, backend, context),
         rewrite: None,
         https_redirect,
         hsts: context.settings.hsts.clone(),
+        filters: record.filters(),
     })
 }
 
-fn action_of(record: &Record, backend: &Backend, clusters: &Clusters) -> Action {
+fn action_of(record: &Record, backend: &Backend, context: Context<'_>) -> Action {
     match backend {
+        _ if context.shut => {
+            Action::Refuse { status: 503, reason: "an access rule of this host cannot be enforced" }
+        }
         Backend::Service { .. } => cluster_key(record, backend)
-            .and_then(|key| clusters.id(&key))
+            .and_then(|key| context.clusters.id(&key))
             .map_or(Action::Refuse { status: 503, reason: "unknown cluster" }, Action::Forward),
         Backend::Resource { .. } => {
             Action::Refuse { status: 503, reason: "resource backends are not supported" }
         }
         Backend::Closed => {
-            Action::Refuse { status: 503, reason: "an access rule of this path is not readable" }
+            Action::Refuse { status: 503, reason: "an access rule of this path cannot be enforced" }
         }
     }
 }
@@ -189,7 +218,7 @@ pub(super) fn cluster_key(record: &Record, backend: &Backend) -> Option<ClusterK
         Backend::Service { name, port } => Some(ClusterKey {
             service: (record.order.object.namespace.clone(), name.clone()),
             port: port.clone(),
-            protocol: record.ingress.options.backend_protocol,
+            protocol: record.ingress.options.upstream.protocol,
         }),
         Backend::Resource { .. } | Backend::Closed => None,
     }
@@ -203,7 +232,7 @@ fn redirect_of(
     tls: &HostTls,
     settings: &Settings,
 ) -> Option<Redirect> {
-    let wanted = record.ingress.options.ssl_redirect.unwrap_or(settings.https_redirect);
+    let wanted = record.ingress.options.redirects.ssl.unwrap_or(settings.https_redirect);
     let is_acme = path.starts_with("/.well-known/acme-challenge");
     (wanted && tls.is_usable && *host != HostPattern::Any && !is_acme)
         .then_some(Redirect { status: 308, drop_trailing_slash: settings.is_nginx() })
@@ -257,12 +286,13 @@ impl Candidate<'_> {
             namespace: object.namespace.clone(),
             ingress: object.name.clone(),
             path: written.into(),
-            action: action_of(record, &path.backend, context.clusters),
+            action: action_of(record, &path.backend, context),
             rewrite: rewrite.transpose().map_err(|why| {
                 format!("rewrite-target takes groups of {written:?} read as a regex, but {why}")
             })?,
             https_redirect: redirect_of(record, host, written, tls, context.settings),
             hsts: context.settings.hsts.clone(),
+            filters: record.filters(),
         })
     }
 

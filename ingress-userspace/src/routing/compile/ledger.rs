@@ -10,8 +10,8 @@ use crate::model::{HostPattern, ObjectRef, Problem};
 pub(super) enum Source {
     /// Conflicts, paths and certificate of a host.
     Host(HostPattern),
-    /// The backends of one Ingress.
-    Backends(ObjectRef),
+    /// The annotations and backends of one Ingress.
+    Ingress(ObjectRef),
     /// Rivals for the catch-all of the listener.
     Fallback,
     DefaultCertificate,

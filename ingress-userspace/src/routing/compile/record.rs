@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::{
-    Backend, HostPattern, Ingress, IngressPath, ObjectRef, PathKind, Problem, Reason, Rule,
+    Backend, HostPattern, Ingress, IngressPath, ObjectRef, PathKind, Problem, Reason, Rule, RuleId,
 };
+use crate::routing::filters::Filters;
+
+use super::filters;
 
 /// C1: the oldest first, then by namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +26,8 @@ pub(super) struct Record {
     rules: BTreeMap<HostPattern, Vec<usize>>,
     /// Position in `ingress.tls` of the first entry that lists the host literally.
     tls: BTreeMap<HostPattern, usize>,
+    /// Shared by all routes of the Ingress.
+    filters: Option<Arc<Filters>>,
 }
 
 // === impl Order ===
@@ -55,7 +60,12 @@ impl Record {
                 tls.entry(host.clone()).or_insert(at);
             }
         }
-        Self { order: Order::new(&ingress), ingress, rules, tls }
+        let filters = filters::of(&ingress.options);
+        Self { order: Order::new(&ingress), ingress, rules, tls, filters }
+    }
+
+    pub(super) fn filters(&self) -> Option<Arc<Filters>> {
+        self.filters.clone()
     }
 
     /// Hosts that have rules or a certificate from here.
@@ -109,12 +119,20 @@ impl Record {
 
     /// ingress-nginx's condition for regex mode: `use-regex`, or a rewrite that does something.
     pub(super) fn wants_regex(&self, path: &IngressPath) -> bool {
-        self.ingress.options.use_regex || self.rewrite_of(path).is_some()
+        self.ingress.options.rewrite.use_regex || self.rewrite_of(path).is_some()
     }
 
     /// The rewrite target, unless it is the path itself and so has no effect.
     pub(super) fn rewrite_of(&self, path: &IngressPath) -> Option<&Arc<str>> {
-        self.ingress.options.rewrite_target.as_ref().filter(|target| ***target != *path_text(path))
+        self.ingress.options.rewrite.target.as_ref().filter(|target| ***target != *path_text(path))
+    }
+
+    /// D19.
+    pub(super) fn unread(&self) -> Option<Problem> {
+        let message = self.ingress.unread.as_deref()?;
+        let field = "metadata.annotations".to_owned();
+        let problem = self.problem(field, Reason::UnsupportedAnnotation, message.to_owned());
+        Some(problem.by(RuleId::D19))
     }
 
     pub(super) fn problem(&self, field: String, reason: Reason, message: String) -> Problem {

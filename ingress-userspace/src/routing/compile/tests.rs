@@ -13,6 +13,7 @@ use crate::routing::{
 mod classes;
 mod conflicts;
 mod endpoints;
+mod filters;
 mod hosts;
 mod paths;
 mod properties;

@@ -178,7 +178,10 @@ async fn other_settings_decode_everything_again() {
     fs::write(dir.path().join("i.yaml"), text).unwrap();
     let (mut source, first) = start(dir.path());
     let regex = |u: &Update| {
-        u.change.upserts.iter().any(|o| matches!(o, Object::Ingress(i) if i.options.use_regex))
+        u.change
+            .upserts
+            .iter()
+            .any(|o| matches!(o, Object::Ingress(i) if i.options.rewrite.use_regex))
     };
     assert!(!regex(&first));
     source.set_settings(Settings { nginx_annotations: true, ..Settings::default() });

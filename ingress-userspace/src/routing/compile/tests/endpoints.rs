@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::config::{BalanceConfig, Config, TlsConfig};
-use crate::model::ingress::BackendProtocol;
+use crate::model::options::BackendProtocol;
 use crate::model::{Endpoint, EndpointSet, Kind, Object, Service};
 use crate::routing::fixture::{
     endpoint, endpoint_port, ingress, object, ready_service, removals, service, slice, upserts,

@@ -1,0 +1,129 @@
+//! Grammars of annotation values. Each parser takes the whole value or says what is wrong with it.
+//!
+//! Parsed, never filtered (`requirements.md` 2.6): what comes out is a typed value, and no text of
+//! an object ends in anything that is interpreted again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::field::shorten;
+use crate::model::names;
+use crate::model::options::BackendProtocol;
+use crate::model::problem::Reason;
+
+/// What is wrong with a value: the first half of a problem's message.
+pub(super) type Fault = (Reason, String);
+
+/// Longer than this is a slip of the unit.
+const MAX_TIMEOUT: u64 = 7 * 24 * 3600;
+
+pub(super) fn invalid(message: impl Into<String>) -> Fault {
+    (Reason::InvalidAnnotation, message.into())
+}
+
+pub(super) fn unsupported(message: impl Into<String>) -> Fault {
+    (Reason::UnsupportedAnnotation, message.into())
+}
+
+/// As Go's `strconv.ParseBool`, which ingress-nginx uses.
+pub(super) fn flag(text: &str) -> Result<bool, Fault> {
+    names::flag(text)
+        .ok_or_else(|| invalid(format!("{:?} is neither true nor false", shorten(text))))
+}
+
+/// A decimal number of at most 18 digits, without sign.
+pub(super) fn integer(text: &str) -> Result<u64, Fault> {
+    let is_number = (1..=18).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    let number = is_number.then(|| text.parse().ok()).flatten();
+    number.ok_or_else(|| invalid(format!("{:?} is not a number", shorten(text))))
+}
+
+/// Plain seconds, more than 0.
+pub(super) fn seconds(text: &str) -> Result<Duration, Fault> {
+    match integer(text)? {
+        0 => Err(invalid("0 seconds: more is expected")),
+        seconds if seconds <= MAX_TIMEOUT => Ok(Duration::from_secs(seconds)),
+        seconds => Err(invalid(format!("{seconds} seconds: at most 7 days are possible"))),
+    }
+}
+
+/// Bytes, or with `k`, `m` or `g`: `\d+[bkmg]?` in either case.
+pub(super) fn size(text: &str) -> Result<u64, Fault> {
+    let shift = match text.as_bytes().last().map(u8::to_ascii_lowercase) {
+        Some(b'b') => Some(0),
+        Some(b'k') => Some(10),
+        Some(b'm') => Some(20),
+        Some(b'g') => Some(30),
+        _ => None,
+    };
+    let digits = &text[..text.len() - usize::from(shift.is_some())];
+    let fault = || {
+        invalid(format!("{:?} is not a size: digits and b, k, m or g are expected", shorten(text)))
+    };
+    let number = integer(digits).map_err(|_| fault())?;
+    number.checked_mul(1 << shift.unwrap_or(0)).ok_or_else(fault)
+}
+
+/// An absolute path of URI characters, with `$1` to `$9` for the groups of the rule's path.
+pub(super) fn rewrite_target(text: &str) -> Result<Arc<str>, Fault> {
+    uri_characters(text, b"/-._~$:@!&*+,;=%")?;
+    absolute(text)?;
+    for (at, _) in text.match_indices('$') {
+        if !matches!(text.as_bytes().get(at + 1), Some(b'1'..=b'9')) {
+            return Err(unsupported(format!(
+                "{:?}: of the variables only $1 to $9 are supported",
+                shorten(text)
+            )));
+        }
+    }
+    Ok(text.into())
+}
+
+/// An absolute path without variables.
+pub(super) fn path(text: &str) -> Result<Arc<str>, Fault> {
+    uri_characters(text, b"/-._~:@!&*+,;=%")?;
+    absolute(text)?;
+    Ok(text.into())
+}
+
+/// A host as it stands in `Host`: a DNS name or an address, with or without port.
+pub(super) fn host(text: &str) -> Result<Arc<str>, Fault> {
+    let bad = || invalid(format!("{:?} is not a host", shorten(text)));
+    let authority: http::uri::Authority = text.parse().map_err(|_| bad())?;
+    let port = text.strip_prefix(authority.host()).ok_or_else(bad)?;
+    let is_port = |digits: &str| digits.parse::<u16>().is_ok_and(|port| port != 0);
+    let port_fits = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+    let named =
+        authority.host().bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b));
+    (port_fits && named).then(|| text.into()).ok_or_else(bad)
+}
+
+pub(super) fn backend_protocol(text: &str) -> Result<BackendProtocol, Fault> {
+    match text.trim().to_ascii_uppercase().as_str() {
+        "HTTP" => Ok(BackendProtocol::Http),
+        "HTTPS" => Ok(BackendProtocol::Https),
+        "GRPC" => Ok(BackendProtocol::H2c),
+        "GRPCS" => Ok(BackendProtocol::H2),
+        "AUTO_HTTP" | "FCGI" => Err(unsupported(format!("{text:?} is not supported"))),
+        _ => Err(invalid(format!("{:?} is none of HTTP, HTTPS, GRPC, GRPCS", shorten(text)))),
+    }
+}
+
+fn absolute(text: &str) -> Result<(), Fault> {
+    if text.starts_with('/') {
+        return Ok(());
+    }
+    Err(invalid(format!("{:?} does not start with `/`", shorten(text))))
+}
+
+/// ASCII letters, digits, and these.
+fn uri_characters(text: &str, others: &[u8]) -> Result<(), Fault> {
+    let allowed = |b: &u8| b.is_ascii_alphanumeric() || others.contains(b);
+    match text.bytes().find(|b| !allowed(b)) {
+        None => Ok(()),
+        Some(bad) => {
+            let bad = char::from(bad).escape_default();
+            Err(invalid(format!("{:?} contains `{bad}`", shorten(text))))
+        }
+    }
+}

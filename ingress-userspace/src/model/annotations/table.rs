@@ -1,0 +1,244 @@
+//! The keys: name, older names, what is lost without them, parser, and where the value lands.
+//!
+//! `deploy/docs/annotations.md` lists the same ones.
+
+use super::parse::{self, Fault};
+use super::unknown;
+use crate::model::options::IngressOptions;
+
+/// One annotation key, without prefix.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    /// Other names of the same key; the name itself wins.
+    pub(super) aliases: &'static [&'static str],
+    pub(super) group: Group,
+    pub(super) effect: Effect,
+}
+
+/// What happens when a key cannot be followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    /// It is ignored.
+    Harmless,
+    /// Auth, allow and deny lists, client certificates, limits, and whatever may hold such a rule:
+    /// paths are closed (C13).
+    Access(Scope),
+}
+
+/// How far a key reaches (`semantics.md` 8.0.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The paths of its Ingress.
+    Paths,
+    /// All paths of the hosts that its Ingress has rules for.
+    Hosts,
+}
+
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// Parsed into its place.
+    Read(Read),
+    /// Not supported, but for the values that ask for what happens anyway.
+    Unserved { same: &'static [&'static str] },
+}
+
+type Read = fn(&str, &mut IngressOptions) -> Result<(), Fault>;
+
+const ON: &[&str] = &["on", "true", "1", "t", "T", "TRUE", "True"];
+const OFF: &[&str] = &["off", "false", "0", "f", "F", "FALSE", "False"];
+
+pub(super) static KEYS: &[Key] = &[
+    // Paths and rewriting.
+    read("rewrite-target", |v, o| put(&mut o.rewrite.target, parse::rewrite_target(v))),
+    read("use-regex", |v, o| parse::flag(v).map(|on| o.rewrite.use_regex = on)),
+    read("x-forwarded-prefix", |v, o| put(&mut o.headers.forwarded_prefix, parse::path(v))),
+    unserved("server-alias", &[]),
+    // Redirects.
+    read("ssl-redirect", |v, o| put(&mut o.redirects.ssl, parse::flag(v))),
+    unserved("force-ssl-redirect", OFF),
+    unserved("preserve-trailing-slash", &[]),
+    unserved("app-root", &[]),
+    unserved("permanent-redirect", &[]),
+    unserved("permanent-redirect-code", &[]),
+    unserved("temporal-redirect", &[]),
+    unserved("temporal-redirect-code", &[]),
+    unserved("from-to-www-redirect", OFF),
+    unserved("use-port-in-redirects", OFF),
+    unserved("relative-redirects", OFF),
+    unserved("proxy-redirect-from", OFF),
+    unserved("proxy-redirect-to", OFF),
+    unserved("proxy-cookie-domain", OFF),
+    unserved("proxy-cookie-path", OFF),
+    // The connection to the endpoints.
+    read("backend-protocol", |v, o| put(&mut o.upstream.protocol, parse::backend_protocol(v))),
+    read("proxy-body-size", |v, o| put(&mut o.upstream.body_size, parse::size(v))),
+    read("proxy-connect-timeout", |v, o| put(&mut o.upstream.connect_timeout, parse::seconds(v))),
+    read("proxy-send-timeout", |v, o| put(&mut o.upstream.send_timeout, parse::seconds(v))),
+    read("proxy-read-timeout", |v, o| put(&mut o.upstream.read_timeout, parse::seconds(v))),
+    read("upstream-vhost", |v, o| put(&mut o.upstream.vhost, parse::host(v))),
+    unserved("proxy-next-upstream", &["error timeout"]),
+    unserved("proxy-next-upstream-tries", &["3"]),
+    unserved("proxy-next-upstream-timeout", &["0"]),
+    unserved("client-body-buffer-size", &[]),
+    // Bodies always flow as they come.
+    unserved("proxy-request-buffering", OFF),
+    unserved("proxy-buffering", OFF),
+    unserved("proxy-buffer-size", &[]),
+    unserved("proxy-buffers-number", &[]),
+    unserved("proxy-busy-buffers-size", &[]),
+    unserved("proxy-max-temp-file-size", &[]),
+    unserved("proxy-http-version", &["1.1"]),
+    unserved("connection-proxy-header", &["keep-alive"]),
+    unserved("service-upstream", OFF),
+    unserved("proxy-ssl-secret", &[]),
+    unserved("proxy-ssl-verify", OFF),
+    unserved("proxy-ssl-verify-depth", &["1"]),
+    unserved("proxy-ssl-name", &[]),
+    unserved("proxy-ssl-server-name", &[]),
+    unserved("proxy-ssl-ciphers", &[]),
+    unserved("proxy-ssl-protocols", &[]),
+    unserved("load-balance", &["round_robin"]),
+    unserved("upstream-hash-by", &[]),
+    unserved("upstream-hash-by-subset", OFF),
+    unserved("upstream-hash-by-subset-size", &[]),
+    // Sessions.
+    unserved("affinity", &[]),
+    unserved("affinity-mode", &[]),
+    unserved("affinity-canary-behavior", &[]),
+    unserved("session-cookie-name", &[]),
+    unserved("session-cookie-path", &[]),
+    unserved("session-cookie-domain", &[]),
+    unserved("session-cookie-expires", &[]),
+    unserved("session-cookie-max-age", &[]),
+    unserved("session-cookie-samesite", &[]),
+    unserved("session-cookie-conditional-samesite-none", OFF),
+    unserved("session-cookie-secure", &[]),
+    unserved("session-cookie-partitioned", OFF),
+    unserved("session-cookie-change-on-failure", &[]),
+    unserved("session-cookie-hash", &["sha1", "md5", "index"]),
+    // Canaries.
+    unserved("canary", OFF),
+    unserved("canary-weight", &[]),
+    unserved("canary-weight-total", &[]),
+    unserved("canary-by-header", &[]),
+    unserved("canary-by-header-value", &[]),
+    unserved("canary-by-header-pattern", &[]),
+    unserved("canary-by-cookie", &[]),
+    // Errors and copies.
+    unserved("default-backend", &[]),
+    unserved("custom-http-errors", &[]),
+    unserved("disable-proxy-intercept-errors", &[]),
+    unserved("mirror-target", &[]),
+    unserved("mirror-host", &[]),
+    unserved("mirror-request-body", &[]),
+    // Response headers.
+    unserved("enable-cors", OFF),
+    unserved("cors-allow-origin", &[]),
+    unserved("cors-allow-methods", &[]),
+    unserved("cors-allow-headers", &[]),
+    unserved("cors-expose-headers", &[]),
+    unserved("cors-allow-credentials", &[]),
+    unserved("cors-max-age", &[]),
+    access("custom-headers", Scope::Paths, &[]),
+    // Access control.
+    Key {
+        aliases: &["whitelist-source-range"],
+        ..access("allowlist-source-range", Scope::Paths, &[])
+    },
+    access("denylist-source-range", Scope::Paths, &[]),
+    access("auth-type", Scope::Paths, &[]),
+    access("auth-secret", Scope::Paths, &[]),
+    access("auth-secret-type", Scope::Paths, &[]),
+    access("auth-realm", Scope::Paths, &[]),
+    access("auth-url", Scope::Paths, &[]),
+    access("auth-method", Scope::Paths, &[]),
+    access("auth-signin", Scope::Paths, &[]),
+    access("auth-signin-redirect-param", Scope::Paths, &[]),
+    access("auth-request-redirect", Scope::Paths, &[]),
+    access("auth-response-headers", Scope::Paths, &[]),
+    access("auth-proxy-set-headers", Scope::Paths, &[]),
+    access("auth-cache-key", Scope::Paths, &[]),
+    access("auth-cache-duration", Scope::Paths, &[]),
+    access("auth-keepalive", Scope::Paths, &[]),
+    access("auth-keepalive-requests", Scope::Paths, &[]),
+    access("auth-keepalive-timeout", Scope::Paths, &[]),
+    access("auth-keepalive-share-vars", Scope::Paths, &[]),
+    access("auth-always-set-cookie", Scope::Paths, &[]),
+    // There is no global authentication to opt out of.
+    unserved("enable-global-auth", &[]),
+    access("satisfy", Scope::Paths, &["all"]),
+    access("auth-tls-secret", Scope::Hosts, &[]),
+    access("auth-tls-verify-client", Scope::Hosts, &["off"]),
+    access("auth-tls-verify-depth", Scope::Hosts, &[]),
+    access("auth-tls-match-cn", Scope::Hosts, &[]),
+    access("auth-tls-error-page", Scope::Hosts, &[]),
+    access("auth-tls-pass-certificate-to-upstream", Scope::Hosts, OFF),
+    access("limit-rps", Scope::Paths, &["0"]),
+    access("limit-rpm", Scope::Paths, &["0"]),
+    access("limit-burst-multiplier", Scope::Paths, &[]),
+    access("limit-connections", Scope::Paths, &["0"]),
+    access("limit-rate", Scope::Paths, &["0"]),
+    access("limit-rate-after", Scope::Paths, &["0"]),
+    Key { aliases: &["limit-whitelist"], ..access("limit-allowlist", Scope::Paths, &[]) },
+    // Raw nginx text and firewall rules may hold access rules. They are never executed.
+    access("configuration-snippet", Scope::Paths, &[""]),
+    access("auth-snippet", Scope::Paths, &[""]),
+    access("server-snippet", Scope::Hosts, &[""]),
+    access("stream-snippet", Scope::Paths, &[""]),
+    access("enable-modsecurity", Scope::Paths, OFF),
+    access("enable-owasp-core-rules", Scope::Paths, OFF),
+    access("modsecurity-transaction-id", Scope::Paths, &[]),
+    access("modsecurity-snippet", Scope::Paths, &[""]),
+    // TLS.
+    unserved("ssl-passthrough", OFF),
+    unserved("ssl-ciphers", &[]),
+    unserved("ssl-prefer-server-ciphers", ON),
+    // Observability and the rest.
+    unserved("enable-access-log", ON),
+    unserved("enable-rewrite-log", OFF),
+    unserved("enable-opentelemetry", OFF),
+    unserved("opentelemetry-trust-incoming-span", &[]),
+    unserved("opentelemetry-operation-name", &[]),
+    unserved("http2-push-preload", &["true", "false"]),
+    unserved("fastcgi-index", &[]),
+    unserved("fastcgi-params-configmap", &[]),
+];
+
+/// Position of a key by one of its names, and 0 for the name itself or the alias's number.
+pub(super) fn find(name: &str) -> Option<(usize, usize)> {
+    KEYS.iter().enumerate().find_map(|(index, key)| {
+        let alias = key.names().position(|known| known == name)?;
+        Some((index, alias))
+    })
+}
+
+/// The group of a key, known or not.
+pub(super) fn group(name: &str) -> Group {
+    find(name).map_or_else(|| unknown::judge(name).0, |(index, _)| KEYS[index].group)
+}
+
+const fn read(name: &'static str, read: Read) -> Key {
+    Key { name, aliases: &[], group: Group::Harmless, effect: Effect::Read(read) }
+}
+
+const fn unserved(name: &'static str, same: &'static [&'static str]) -> Key {
+    Key { name, aliases: &[], group: Group::Harmless, effect: Effect::Unserved { same } }
+}
+
+const fn access(name: &'static str, scope: Scope, same: &'static [&'static str]) -> Key {
+    Key { name, aliases: &[], group: Group::Access(scope), effect: Effect::Unserved { same } }
+}
+
+fn put<T>(place: &mut Option<T>, value: Result<T, Fault>) -> Result<(), Fault> {
+    value.map(|value| *place = Some(value))
+}
+
+// === impl Key ===
+
+impl Key {
+    /// The name, then the aliases.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+}

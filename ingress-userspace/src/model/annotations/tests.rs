@@ -1,0 +1,395 @@
+//! Annotations of whole objects.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::model::decode::{Settings, decode};
+use crate::model::options::BackendProtocol;
+use crate::model::{Backend, Ingress, Object, Origin, PortRef, Problem};
+
+fn nginx() -> Settings {
+    Settings { nginx_annotations: true, ..Settings::default() }
+}
+
+/// An Ingress with these annotations and one path of each kind of backend place.
+fn annotated(settings: &Settings, annotations: &Value) -> (Ingress, Vec<Problem>) {
+    let backend = serde_json::json!({"service": {"name": "s", "port": {"number": 80}}});
+    let path = serde_json::json!({"path": "/", "pathType": "Prefix", "backend": backend});
+    let document = serde_json::json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": "i", "annotations": annotations},
+        "spec": {"defaultBackend": backend, "rules": [{"http": {"paths": [path]}}]},
+    });
+    let decoded = decode(&document, &Origin::Cluster, settings).remove(0);
+    match decoded.objects.into_iter().next() {
+        Some(Object::Ingress(ingress)) => (ingress, decoded.problems),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// With one nginx annotation.
+fn one(key: &str, value: impl Into<Value>) -> (Ingress, Vec<String>) {
+    let (ingress, problems) =
+        annotated(&nginx(), &serde_json::json!({format!("{NGINX}{key}"): value.into()}));
+    (ingress, told(&problems))
+}
+
+fn own(key: &str, value: impl Into<Value>) -> Value {
+    serde_json::json!({format!("{OWN}{key}"): value.into()})
+}
+
+/// `field: Reason` of each problem.
+fn told(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(|p| format!("{}: {}", p.field, p.reason.as_str())).collect()
+}
+
+fn field(key: &str, reason: &str) -> String {
+    format!("metadata.annotations[{NGINX}{key}]: {reason}")
+}
+
+fn backends(ingress: &Ingress) -> [&Backend; 2] {
+    let default = ingress.default_backend.as_ref().expect("a default backend");
+    [&ingress.rules[0].paths[0].backend, default]
+}
+
+fn is_open(ingress: &Ingress) -> bool {
+    let service = Backend::Service { name: "s".into(), port: PortRef::Number(80) };
+    backends(ingress) == [&service; 2] && !ingress.options.closes_hosts
+}
+
+fn is_closed(ingress: &Ingress) -> bool {
+    backends(ingress) == [&Backend::Closed; 2]
+}
+
+#[test]
+fn keys_and_their_aliases_are_unique() {
+    let names: Vec<&str> = KEYS.iter().flat_map(Key::names).collect();
+    let unique: BTreeSet<&str> = names.iter().copied().collect();
+    assert_eq!(names.len(), unique.len());
+    assert!(names.iter().all(|name| !name.contains('/')));
+}
+
+#[test]
+fn d19_the_nginx_prefix_counts_in_compat_mode_only() {
+    let theirs = serde_json::json!({format!("{NGINX}use-regex"): "true"});
+    let (ingress, problems) = annotated(&Settings::default(), &theirs);
+    assert!(!ingress.options.rewrite.use_regex);
+    assert_eq!(told(&problems), [""; 0]);
+    assert!(annotated(&nginx(), &theirs).0.options.rewrite.use_regex);
+    for settings in [Settings::default(), nginx()] {
+        let (ingress, _) = annotated(&settings, &own("use-regex", "true"));
+        assert!(ingress.options.rewrite.use_regex);
+    }
+}
+
+#[test]
+fn d19_annotations_that_are_not_read_are_told_of_and_access_rules_by_name() {
+    let unread = |settings: &Settings, keys: &[&str]| {
+        let map: serde_json::Map<_, _> =
+            keys.iter().map(|key| (format!("{NGINX}{key}"), "x".into())).collect();
+        annotated(settings, &Value::Object(map)).0.unread
+    };
+    let native = Settings::default();
+    assert_eq!(unread(&native, &[]), None);
+    assert_eq!(unread(&nginx(), &["rewrite-target", "auth-url"]), None);
+    let harmless = unread(&native, &["rewrite-target", "proxy-body-size"]).expect("a sentence");
+    assert!(harmless.starts_with("2 nginx.ingress.kubernetes.io/ annotations are not read"));
+    assert!(!harmless.contains("restrict"), "{harmless}");
+    let access = unread(&native, &["auth-url", "whitelist-source-rang", "app-root"]);
+    let access = access.expect("a sentence");
+    assert!(access.contains("auth-url, whitelist-source-rang, which restrict access"), "{access}");
+    let settings = Settings { ignored_annotations: ["auth-url".to_owned()].into(), ..native };
+    assert_eq!(unread(&settings, &["auth-url"]), None);
+}
+
+#[test]
+fn d19_our_own_prefix_wins_also_over_an_older_name() {
+    for (name, value) in [("genkan.io/proxy-body-size", "1k"), ("genkan.io/proxy-body-size", "x")] {
+        let both = serde_json::json!({name: value, format!("{NGINX}proxy-body-size"): "2k"});
+        let (ingress, problems) = annotated(&nginx(), &both);
+        let wanted = (value == "1k").then_some(1024);
+        assert_eq!(ingress.options.upstream.body_size, wanted, "{value}");
+        assert_eq!(problems.len(), usize::from(wanted.is_none()));
+    }
+}
+
+#[test]
+fn booleans_follow_the_go_parser() {
+    for (text, expected) in [
+        ("1", true),
+        ("t", true),
+        ("T", true),
+        ("TRUE", true),
+        ("true", true),
+        ("True", true),
+        ("0", false),
+        ("f", false),
+        ("F", false),
+        ("FALSE", false),
+        ("false", false),
+        ("False", false),
+    ] {
+        let (ingress, problems) = one("ssl-redirect", text);
+        assert_eq!(problems, [""; 0], "{text}");
+        assert_eq!(ingress.options.redirects.ssl, Some(expected), "{text}");
+    }
+    for text in ["yes", "on", "tRUE", "", " true", "2"] {
+        let (ingress, problems) = one("ssl-redirect", text);
+        assert_eq!(problems, [field("ssl-redirect", "InvalidAnnotation")], "{text}");
+        assert_eq!(ingress.options.redirects.ssl, None, "{text}");
+    }
+}
+
+#[test]
+fn c13_a_value_that_is_no_string_disables_its_key_only() {
+    let annotations = serde_json::json!({
+        format!("{NGINX}use-regex"): true,
+        format!("{NGINX}rewrite-target"): "/x",
+    });
+    let (ingress, problems) = annotated(&nginx(), &annotations);
+    assert_eq!(told(&problems), [field("use-regex", "InvalidAnnotation")]);
+    assert!(!ingress.options.rewrite.use_regex);
+    assert_eq!(ingress.options.rewrite.target.as_deref(), Some("/x"));
+    assert!(is_open(&ingress));
+}
+
+#[test]
+fn rewrite_targets_are_absolute_paths_with_groups() {
+    for text in ["/", "/$1", "/a/$2/b-$1", "/~x/%20"] {
+        let (ingress, problems) = one("rewrite-target", text);
+        assert_eq!(problems, [""; 0], "{text}");
+        assert_eq!(ingress.options.rewrite.target.as_deref(), Some(text));
+    }
+    for (text, reason) in [
+        ("", "InvalidAnnotation"),
+        ("x", "InvalidAnnotation"),
+        ("$1", "InvalidAnnotation"),
+        ("/a b", "InvalidAnnotation"),
+        ("/a\nb", "InvalidAnnotation"),
+        ("/{x}", "InvalidAnnotation"),
+        ("/a?b=c", "InvalidAnnotation"),
+        ("https://x/", "InvalidAnnotation"),
+        ("/$uri", "UnsupportedAnnotation"),
+        ("/$0", "UnsupportedAnnotation"),
+        ("/$", "UnsupportedAnnotation"),
+    ] {
+        let (ingress, problems) = one("rewrite-target", text);
+        assert_eq!(problems, [field("rewrite-target", reason)], "{text}");
+        assert_eq!(ingress.options.rewrite.target, None, "{text}");
+    }
+}
+
+#[test]
+fn backend_protocols_are_read_in_any_case() {
+    for (text, expected) in [
+        ("HTTP", BackendProtocol::Http),
+        ("https", BackendProtocol::Https),
+        ("Grpc", BackendProtocol::H2c),
+        ("GRPCS", BackendProtocol::H2),
+    ] {
+        let (ingress, problems) = one("backend-protocol", text);
+        assert_eq!(problems, [""; 0], "{text}");
+        assert_eq!(ingress.options.upstream.protocol, Some(expected));
+    }
+    for (text, reason) in [
+        ("FCGI", "UnsupportedAnnotation"),
+        ("AUTO_HTTP", "UnsupportedAnnotation"),
+        ("h3", "InvalidAnnotation"),
+    ] {
+        let (ingress, problems) = one("backend-protocol", text);
+        assert_eq!(problems, [field("backend-protocol", reason)], "{text}");
+        assert_eq!(ingress.options.upstream.protocol, None, "{text}");
+    }
+}
+
+#[test]
+fn sizes_are_digits_with_a_unit() {
+    for (text, bytes) in
+        [("0", 0), ("8", 8), ("8b", 8), ("8k", 8192), ("8M", 8 << 20), ("2g", 2 << 30), ("010", 10)]
+    {
+        let (ingress, problems) = one("proxy-body-size", text);
+        assert_eq!(problems, [""; 0], "{text}");
+        assert_eq!(ingress.options.upstream.body_size, Some(bytes), "{text}");
+    }
+    for text in
+        ["", "k", "-1", "1.5m", "8 k", "8kb", "8t", "99999999999999999999", "9999999999999999g"]
+    {
+        let (ingress, problems) = one("proxy-body-size", text);
+        assert_eq!(problems, [field("proxy-body-size", "InvalidAnnotation")], "{text}");
+        assert_eq!(ingress.options.upstream.body_size, None, "{text}");
+    }
+}
+
+#[test]
+fn timeouts_are_plain_seconds() {
+    for text in ["1", "3600", "0060"] {
+        let (ingress, problems) = one("proxy-read-timeout", text);
+        assert_eq!(problems, [""; 0], "{text}");
+        assert!(ingress.options.upstream.read_timeout.is_some(), "{text}");
+    }
+    for text in ["", "0", "-1", "5s", "1.5", "604801", " 5"] {
+        for key in ["proxy-read-timeout", "proxy-send-timeout", "proxy-connect-timeout"] {
+            let (ingress, problems) = one(key, text);
+            assert_eq!(problems, [field(key, "InvalidAnnotation")], "{text}");
+            assert_eq!(ingress.options, IngressOptions::default(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn upstream_hosts_are_names_or_addresses_with_or_without_port() {
+    for text in ["a.example", "A-1.example:8080", "10.0.0.1", "[2001:db8::1]:443", "svc_1"] {
+        let (ingress, problems) = one("upstream-vhost", text);
+        assert_eq!(problems, [""; 0], "{text}");
+        assert_eq!(ingress.options.upstream.vhost.as_deref(), Some(text));
+    }
+    for text in ["", "a b", "a/b", "a:b", "a:0", "u@a", "$host", "a\r\nx: y", "a:70000", "a;b"] {
+        let (ingress, problems) = one("upstream-vhost", text);
+        assert_eq!(problems, [field("upstream-vhost", "InvalidAnnotation")], "{text}");
+        assert_eq!(ingress.options.upstream.vhost, None, "{text}");
+    }
+}
+
+#[test]
+fn forwarded_prefixes_are_absolute_paths() {
+    let prefix = |text: &str| one("x-forwarded-prefix", text);
+    assert_eq!(prefix("/app").0.options.headers.forwarded_prefix.as_deref(), Some("/app"));
+    for text in ["", "app", "/a b", "/$1", "/a\n"] {
+        assert_eq!(prefix(text).1, [field("x-forwarded-prefix", "InvalidAnnotation")], "{text}");
+    }
+}
+
+#[test]
+fn other_keys_are_reported_and_change_nothing() {
+    for key in ["mirror-target", "load-balance", "nonsense", "proxy-redirect-form"] {
+        let (ingress, problems) = one(key, "x");
+        assert_eq!(problems, [field(key, "UnsupportedAnnotation")]);
+        assert!(is_open(&ingress), "{key}");
+        assert_eq!(ingress.options, IngressOptions::default(), "{key}");
+    }
+}
+
+#[test]
+fn values_that_ask_for_what_happens_anyway_are_no_problem() {
+    for (key, value) in [
+        ("proxy-buffering", "off"),
+        ("proxy-request-buffering", "off"),
+        ("load-balance", "round_robin"),
+        ("http2-push-preload", "true"),
+        ("enable-modsecurity", "false"),
+        ("configuration-snippet", " "),
+        ("satisfy", "all"),
+        ("limit-rps", "0"),
+    ] {
+        let (ingress, problems) = one(key, value);
+        assert_eq!(problems, [""; 0], "{key}");
+        assert!(is_open(&ingress), "{key}");
+    }
+}
+
+#[test]
+fn a_mistyped_key_is_answered_with_a_suggestion() {
+    let (_, problems) = annotated(&Settings::default(), &own("rewrite-targt", "/"));
+    assert!(problems[0].message.contains("did you mean \"rewrite-target\"?"), "{problems:?}");
+    assert!(problems[0].message.ends_with("it is ignored"), "{problems:?}");
+}
+
+#[test]
+fn c13_every_access_key_that_cannot_be_followed_closes_its_paths() {
+    let access = KEYS.iter().filter(|key| key.group != Group::Harmless);
+    let mut seen = 0;
+    for name in access.flat_map(Key::names) {
+        for value in [Value::from("\u{1}"), Value::Null, Value::from(7)] {
+            let (ingress, problems) = one(name, value);
+            assert_eq!(problems.len(), 1, "{name}");
+            assert!(is_closed(&ingress), "{name}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 40, "{seen}");
+}
+
+#[test]
+fn c13_snippets_and_firewall_rules_close_the_paths() {
+    for key in [
+        "configuration-snippet",
+        "server-snippet",
+        "stream-snippet",
+        "auth-snippet",
+        "modsecurity-snippet",
+        "enable-modsecurity",
+        "enable-owasp-core-rules",
+    ] {
+        let (ingress, problems) = one(key, "true");
+        assert_eq!(problems, [field(key, "UnsupportedAnnotation")], "{key}");
+        assert!(is_closed(&ingress), "{key}");
+        assert_eq!(ingress.options.closes_hosts, key == "server-snippet", "{key}");
+    }
+}
+
+#[test]
+fn c13_client_certificates_close_the_whole_host() {
+    for key in ["auth-tls-secret", "auth-tls-verify-client", "auth-tls-verify-dept"] {
+        let (ingress, _) = one(key, "optional");
+        assert!(is_closed(&ingress) && ingress.options.closes_hosts, "{key}");
+    }
+    assert!(!one("auth-url", "x").0.options.closes_hosts);
+}
+
+#[test]
+fn c13_names_that_look_like_an_access_rule_close_the_paths_too() {
+    for key in [
+        "whitelist-source-ranges",
+        "Whitelist-Source-Range",
+        "whitelist_source_range",
+        "auth-typ",
+        "auth-uri",
+        "oauth-url",
+        "limit-rp",
+        "ip-whitelist",
+        "global-rate-limit",
+        "denylist",
+        "location-snippet",
+        "lua-resty-waf",
+        "satisfi",
+    ] {
+        let (ingress, problems) = one(key, "x");
+        assert_eq!(problems, [field(key, "UnsupportedAnnotation")], "{key}");
+        assert!(is_closed(&ingress), "{key}");
+    }
+    for key in ["proxy-body-sizes", "cors-allow-origins", "app_root", "authentic"] {
+        let closes = key == "authentic";
+        assert_eq!(is_closed(&one(key, "x").0), closes, "{key}");
+    }
+}
+
+#[test]
+fn operators_may_take_keys_as_absent() {
+    let settings = Settings {
+        ignored_annotations: ["configuration-snippet".to_owned(), "auth-typ".to_owned()].into(),
+        ..nginx()
+    };
+    for (key, open) in
+        [("configuration-snippet", true), ("auth-typ", true), ("server-snippet", false)]
+    {
+        let annotations = serde_json::json!({format!("{NGINX}{key}"): "deny all;"});
+        let (ingress, problems) = annotated(&settings, &annotations);
+        assert_eq!((is_open(&ingress), problems.is_empty()), (open, open), "{key}");
+    }
+}
+
+#[test]
+fn c13_access_control_closes_its_own_ingress_only_where_the_prefix_is_read() {
+    let theirs = serde_json::json!({format!("{NGINX}auth-url"): "http://x"});
+    assert!(is_open(&annotated(&Settings::default(), &theirs).0));
+    assert!(is_closed(&annotated(&Settings::default(), &own("auth-url", "\u{1}")).0));
+}
+
+#[test]
+fn foreign_annotations_are_nobodys_business() {
+    let foreign = serde_json::json!({"cert-manager.io/issuer": "x", "meta.helm.sh/release": 5});
+    let (ingress, problems) = annotated(&nginx(), &foreign);
+    assert_eq!(told(&problems), [""; 0]);
+    assert!(is_open(&ingress));
+}

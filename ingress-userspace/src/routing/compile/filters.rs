@@ -1,0 +1,29 @@
+//! The options of one Ingress become the [`Filters`] of its routes.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use crate::model::options::IngressOptions;
+use crate::routing::filters::{Filters, UpstreamTimeouts};
+
+/// `None`: nothing has to be done to a request.
+pub(super) fn of(options: &IngressOptions) -> Option<Arc<Filters>> {
+    let IngressOptions { upstream, headers, .. } = options;
+    let filters = Filters {
+        request_body: upstream.body_size,
+        timeouts: UpstreamTimeouts {
+            connect: upstream.connect_timeout,
+            send: upstream.send_timeout,
+            read: upstream.read_timeout,
+        },
+        upstream_host: upstream.vhost.as_deref().and_then(value),
+        forwarded_prefix: headers.forwarded_prefix.as_deref().and_then(value),
+    };
+    (!filters.is_empty()).then(|| Arc::new(filters))
+}
+
+/// Parsed options hold nothing but characters of header values.
+fn value(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(text).ok()
+}

@@ -1,0 +1,46 @@
+//! What the annotations of an Ingress do to the requests of its routes, ready to be applied.
+//!
+//! Made once for an Ingress and shared by its routes. A route without [`Filters`] pays one branch
+//! for all of them. Header names and values are checked and built here, never per request.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filters {
+    /// Instead of `limits.request_body`, in bytes; 0 = no limit.
+    pub request_body: Option<u64>,
+    /// Instead of `timeouts.upstream_*`.
+    pub timeouts: UpstreamTimeouts,
+    /// `Host` of the request to the endpoint, instead of the client's.
+    pub upstream_host: Option<HeaderValue>,
+    /// `X-Forwarded-Prefix`, when the path is rewritten.
+    pub forwarded_prefix: Option<HeaderValue>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UpstreamTimeouts {
+    pub connect: Option<Duration>,
+    /// Between two writes.
+    pub send: Option<Duration>,
+    /// Between two reads; idle upgraded connections too.
+    pub read: Option<Duration>,
+}
+
+// === impl Filters ===
+
+impl Filters {
+    /// Whether a request passes as if there were none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+// === impl UpstreamTimeouts ===
+
+impl UpstreamTimeouts {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
