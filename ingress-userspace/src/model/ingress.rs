@@ -23,7 +23,7 @@ pub struct Ingress {
     pub default_backend: Option<Backend>,
     pub rules: Vec<Rule>,
     pub tls: Vec<TlsEntry>,
-    pub options: IngressOptions,
+    pub options: Box<IngressOptions>,
     /// D19: what to say about nginx annotations that are there and not read, if this Ingress is
     /// ours.
     pub unread: Option<Arc<str>>,

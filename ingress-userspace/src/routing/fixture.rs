@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 
 use crate::model::endpoints::EndpointPort;
-use crate::model::options::{BackendProtocol, IngressOptions};
+use crate::model::options::BackendProtocol;
 use crate::model::{
     Backend, CertificateSecret, Change, Endpoint, EndpointSet, HostPattern, Ingress, IngressClass,
     IngressPath, Kind, Object, ObjectRef, Origin, PathKind, PortRef, Rule, Service, ServicePort,
@@ -35,7 +35,7 @@ pub fn ingress(name: &str) -> IngressFixture {
             default_backend: None,
             rules: Vec::new(),
             tls: Vec::new(),
-            options: IngressOptions::default(),
+            options: Box::default(),
             unread: None,
         },
     }

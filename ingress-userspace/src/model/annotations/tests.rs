@@ -232,7 +232,7 @@ fn timeouts_are_plain_seconds() {
         for key in ["proxy-read-timeout", "proxy-send-timeout", "proxy-connect-timeout"] {
             let (ingress, problems) = one(key, text);
             assert_eq!(problems, [field(key, "InvalidAnnotation")], "{text}");
-            assert_eq!(ingress.options, IngressOptions::default(), "{text}");
+            assert_eq!(*ingress.options, IngressOptions::default(), "{text}");
         }
     }
 }
@@ -266,7 +266,7 @@ fn other_keys_are_reported_and_change_nothing() {
         let (ingress, problems) = one(key, "x");
         assert_eq!(problems, [field(key, "UnsupportedAnnotation")]);
         assert!(is_open(&ingress), "{key}");
-        assert_eq!(ingress.options, IngressOptions::default(), "{key}");
+        assert_eq!(*ingress.options, IngressOptions::default(), "{key}");
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) fn decode(
         default_backend,
         rules,
         tls,
-        options: read.options,
+        options: Box::new(read.options),
         unread: read.unread,
     };
     if read.closed {
