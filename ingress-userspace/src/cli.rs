@@ -10,8 +10,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::telemetry::{self, Format};
 
 pub mod check;
+pub mod completions;
+pub mod config;
 pub mod convert;
 pub mod detach;
+pub mod man;
+pub mod reference;
 pub mod run;
 pub mod version;
 
@@ -45,6 +49,12 @@ enum Command {
     Convert(convert::Arguments),
     /// Take programs, links, maps and VIP routes off this node.
     Detach(detach::Arguments),
+    /// Print the configuration in force and where each value is from.
+    Config(config::Arguments),
+    /// Print completions for a shell.
+    Completions(completions::Arguments),
+    /// Write the manual pages.
+    Man(man::Arguments),
     /// Print the version.
     Version(version::Arguments),
 }
@@ -78,12 +88,20 @@ impl Cli {
         }
         match self.command {
             Command::Run(arguments) => match arguments.into_options(std::env::vars()) {
-                Ok(options) => serve(options),
+                Ok(options) => {
+                    config::tell(&options);
+                    serve(options)
+                }
                 Err(errors) => Ok(run::refuse(&errors)),
             },
             Command::Check(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Convert(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Detach(arguments) => arguments.execute(&mut std::io::stdout().lock()),
+            Command::Config(arguments) => {
+                arguments.execute(std::env::vars(), &mut std::io::stdout().lock())
+            }
+            Command::Completions(arguments) => arguments.execute(&mut std::io::stdout().lock()),
+            Command::Man(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Version(arguments) => arguments.execute(&mut std::io::stdout().lock()),
         }
     }

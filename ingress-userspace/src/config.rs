@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod access_log;
 pub mod duration;
+pub mod effective;
 pub mod read;
 pub mod size;
 mod validate;

@@ -36,6 +36,16 @@ pub fn line_of(text: &str, field: &str) -> Option<u64> {
     line
 }
 
+/// The line of `field` itself; `None` when the document does not have it.
+pub fn exact_line_of(text: &str, field: &str) -> Option<u64> {
+    let root: Spanned<Node> = serde_saphyr::from_str_with_options(text, options()).ok()?;
+    let mut at = (root.referenced.line(), &root.value);
+    for step in steps(field) {
+        at = at.1.child(step)?;
+    }
+    Some(at.0)
+}
+
 /// A document's shape with lines instead of values.
 enum Node {
     Map(Vec<(String, u64, Self)>),
@@ -169,6 +179,8 @@ mod tests {
         ] {
             assert_eq!(line_of(text, field), Some(line), "{field}");
         }
+        assert_eq!(exact_line_of(text, "spec.rules[0].host"), Some(3));
+        assert_eq!(exact_line_of(text, "spec.rules[0].http"), None);
         assert_eq!(line_of(text, "metadata.name"), None);
         assert_eq!(line_of("a: [", "a"), None);
     }

@@ -5,11 +5,17 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use serde_json::json;
 
+use super::Output;
 use crate::dataplane::{self, Pins};
 
 #[derive(Debug, Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// Form of the answer.
+    #[arg(long, short, default_value = "text")]
+    output: Output,
+}
 
 // === impl Arguments ===
 
@@ -23,6 +29,11 @@ impl Arguments {
             .build()
             .context("runtime")?;
         let detached = runtime.block_on(dataplane::detach(&Pins::default()))?;
+        if self.output == Output::Json {
+            let answer = json!({"pins": detached.pins, "routes": detached.routes});
+            writeln!(out, "{answer:#}")?;
+            return Ok(ExitCode::SUCCESS);
+        }
         writeln!(
             out,
             "{} links and maps, {} routes removed",

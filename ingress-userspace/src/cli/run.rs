@@ -87,7 +87,7 @@ pub(super) fn refuse(errors: &[ConfigError]) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((field, value)) if !field.is_empty() => Ok((field.to_owned(), value.to_owned())),
         Some(_) | None => Err("FIELD=VALUE is expected".to_owned()),
@@ -155,6 +155,25 @@ mod tests {
         assert!(text.starts_with("--workers: workers.count: 0 workers"), "{text}");
 
         let errors = options("", &[], &["--set", "timeouts.drian=1s"]).unwrap_err();
-        assert!(errors[0].to_string().contains("`drian`"), "{}", errors[0]);
+        assert_eq!(
+            errors[0].to_string(),
+            "--set: timeouts.drian: unknown key `drian`, did you mean `drain`?"
+        );
+        for (name, text) in [
+            (
+                "GENKAN_TIMEOUT__DRAIN",
+                "timeout.drain: unknown key `timeout`, did you mean `timeouts`?",
+            ),
+            (
+                "GENKAN_TIMEOUTS__DRIAN",
+                "timeouts.drian: unknown key `drian`, did you mean `drain`?",
+            ),
+            ("GENKAN_ACESS_LOG", "acess_log: unknown key `acess_log`, did you mean `access_log`?"),
+        ] {
+            let errors = options("", &[(name, "1s")], &[]).unwrap_err();
+            assert_eq!(errors[0].to_string(), format!("{name}: {text}"));
+        }
+        let others = [("GENKAN_PORT", "tcp://10.0.0.1:80"), ("GENKAN_SERVICE_HOST", "10.0.0.1")];
+        assert!(options("", &others, &[]).is_ok(), "those of a Service are not ours");
     }
 }

@@ -63,6 +63,15 @@ pub fn read(path: &Path, overrides: &Overrides) -> Result<Config, Vec<ConfigErro
     parse(&text, path, overrides)
 }
 
+/// The defaults with overrides, checked.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn without_file(overrides: &Overrides) -> Result<Config, Vec<ConfigError>> {
+    parse("", Path::new("defaults"), overrides)
+}
+
 /// [`read`] for a text that is there already; `path` only names it.
 ///
 /// # Errors
@@ -134,24 +143,27 @@ fn reason(error: &serde_saphyr::Error) -> String {
     }
 }
 
-fn suggestion(found: &str, known: &[&'static str]) -> String {
-    let near = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(known, found), known))
-        .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
-        .min();
-    match near {
-        Some((_, near)) => format!(", did you mean `{near}`?"),
+fn suggestion(found: &str, known: &[&str]) -> String {
+    match nearest(found, known) {
+        Some(near) => format!(", did you mean `{near}`?"),
         None if known.is_empty() => String::new(),
         None => format!("; known here: {}", known.join(", ")),
     }
 }
 
+/// The known name that was probably meant.
+fn nearest<'k>(found: &str, known: &[&'k str]) -> Option<&'k str> {
+    let distances = known.iter().map(|&known| (strsim::damerau_levenshtein(known, found), known));
+    let near = distances.filter(|(distance, known)| *distance <= 1 + known.len() / 4).min();
+    near.map(|(_, known)| known)
+}
+
 // === impl Overrides ===
 
 impl Overrides {
-    /// From the environment: `GENKAN_TIMEOUTS__DRAIN=5s` is `timeouts.drain`. Variables that name
-    /// no key of the configuration belong to others (`GENKAN_LOG`).
+    /// From the environment: `GENKAN_TIMEOUTS__DRAIN=5s` is `timeouts.drain`. A variable that names
+    /// no key belongs to others (`GENKAN_LOG`, the `GENKAN_PORT` of a Service in the cluster), unless
+    /// its two underscores or its likeness to a key show what it was meant for.
     pub fn from_env(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let known = top_level_keys();
         let mut values: Vec<_> = variables
@@ -159,7 +171,11 @@ impl Overrides {
             .filter_map(|(name, text)| {
                 let keys: Vec<_> =
                     name.strip_prefix(PREFIX)?.split("__").map(str::to_ascii_lowercase).collect();
-                known.contains(&keys[0]).then_some(Override { from: name, keys, text })
+                let meant = keys.len() > 1
+                    || known.contains(&keys[0])
+                    || nearest(&keys[0], &known.iter().map(String::as_str).collect::<Vec<_>>())
+                        .is_some();
+                meant.then_some(Override { from: name, keys, text })
             })
             .collect();
         values.sort_by(|a, b| a.from.cmp(&b.from));
@@ -184,7 +200,7 @@ impl Overrides {
     }
 
     /// The override that decides `field`, if one does.
-    fn source_of(&self, field: &str) -> Option<Source> {
+    pub(super) fn source_of(&self, field: &str) -> Option<Source> {
         self.values
             .iter()
             .rev()
@@ -213,6 +229,11 @@ impl Override {
             let Value::Object(fields) = at else {
                 return Err(self.refuse("there are no keys below this one".to_owned()));
             };
+            let known: Vec<&str> = fields.keys().map(String::as_str).collect();
+            if !known.contains(&key.as_str()) {
+                let suggestion = suggestion(key, &known);
+                return Err(self.refuse(format!("unknown key `{key}`{suggestion}")));
+            }
             at = fields.entry(key).or_insert(Value::Null);
         }
         *at = value;
