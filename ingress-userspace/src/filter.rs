@@ -1,8 +1,12 @@
 //! What is done to a request and its answer between route and endpoint. Pure functions on values:
-//! no connection, no clock, no settings beyond their arguments.
+//! no connection, no clock, no settings beyond their arguments. But for [`limit`] and [`auth`], which
+//! keep what the requests of a node have in common.
 
 pub mod annotations;
+pub mod auth;
+pub mod cors;
 pub mod headers;
+pub mod limit;
 pub mod redirect;
 pub mod target;
 

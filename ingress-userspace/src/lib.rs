@@ -32,6 +32,7 @@ pub mod upstream;
 
 // Shared
 pub mod config;
+pub mod htpasswd;
 pub mod net;
 pub mod telemetry;
 pub mod yaml;

@@ -4,8 +4,10 @@
 //! the next snapshot and costs what the change touches; [`snapshot`] is what a request is matched
 //! against, after [`host`] and [`path`] brought it into the one form that rules know.
 
+pub mod access;
 pub mod cluster;
 pub mod compile;
+pub mod cors;
 pub mod filters;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixture;

@@ -66,6 +66,7 @@ const TABLE: &[Row] = &[
     // 4: facts.
     at(4, "config"),
     // 5: ground.
+    pure(5, "htpasswd"),
     at(5, "net"),
     at(5, "metrics"),
     at(5, "telemetry"),

@@ -1,0 +1,94 @@
+//! Password entries as `htpasswd` and `crypt(3)` write them: read once, checked for each password.
+//!
+//! In: the text of a password file, or names and hashes. Out: [`Users`] with the entries that can be
+//! checked, and a [`Fault`] for each that cannot. Pure. Nothing of it is ever shown: `Debug` tells
+//! the number of users only.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+mod entry;
+mod md5_crypt;
+
+pub use entry::{Entry, MAX_PASSWORD};
+
+/// Who may come in with which password.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Users {
+    /// By name; the first entry of a name counts, as in nginx.
+    entries: BTreeMap<Box<[u8]>, Entry>,
+}
+
+/// An entry that is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// `line 3`, or `user "x"`.
+    pub place: String,
+    pub why: &'static str,
+}
+
+// === impl Users ===
+
+impl Users {
+    /// Reads a password file: `user:hash` on each line, more after another colon is a remark.
+    pub fn read(file: &[u8]) -> (Self, Vec<Fault>) {
+        let (mut users, mut faults) = (Self::default(), Vec::new());
+        for (number, line) in file.split(|byte| *byte == b'\n').enumerate() {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.is_empty() || line.starts_with(b"#") {
+                continue;
+            }
+            let mut parts = line.split(|byte| *byte == b':');
+            let read = match (parts.next(), parts.next()) {
+                (Some(name), Some(hash)) if !name.is_empty() => users.add(name, hash),
+                _ => Err("not user:hash"),
+            };
+            if let Err(why) = read {
+                faults.push(Fault { place: format!("line {}", number + 1), why });
+            }
+        }
+        (users, faults)
+    }
+
+    /// Reads a hash for each name.
+    pub fn of<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> (Self, Vec<Fault>) {
+        let (mut users, mut faults) = (Self::default(), Vec::new());
+        for (name, hash) in pairs {
+            if let Err(why) = users.add(name.as_bytes(), hash.trim_ascii_end()) {
+                faults.push(Fault { place: format!("user {name:?}"), why });
+            }
+        }
+        (users, faults)
+    }
+
+    pub fn find(&self, name: &[u8]) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    /// Any entry: what a password of an unknown user is checked against, so that the time of a
+    /// refusal does not tell who exists.
+    pub fn any(&self) -> Option<&Entry> {
+        self.entries.values().next()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn add(&mut self, name: &[u8], hash: &[u8]) -> Result<(), &'static str> {
+        if self.entries.contains_key(name) {
+            return Err("a second entry of this user; the first counts");
+        }
+        self.entries.insert(name.into(), Entry::read(hash)?);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Users({})", self.entries.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;
