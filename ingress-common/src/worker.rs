@@ -42,7 +42,8 @@ pub struct Settings {
     pub reserved: u32,
 }
 
-/// When a family was seen without any listener; written by the kernel programs only.
+/// When a family was seen without any listener; written by the kernel programs, and set back when a
+/// listener comes.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Pod, Zeroable)]
 pub struct Absence {

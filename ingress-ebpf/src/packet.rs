@@ -156,6 +156,12 @@ impl Ipv4 {
         // More-fragments bit and offset; the don't-fragment bit is no matter.
         self.fragment.to_host() & 0x3fff != 0
     }
+
+    /// Of a fragment: whether it is the beginning of its packet.
+    #[inline(always)]
+    pub const fn is_first_fragment(&self) -> bool {
+        self.fragment.to_host() & 0x1fff == 0
+    }
 }
 
 // === impl Ipv6 ===

@@ -7,7 +7,7 @@
 
 use ingress_common::address::{Address, Family};
 use ingress_common::flow::Flow;
-use ingress_common::vip::{VipValue, find};
+use ingress_common::vip::{VIP_BUDGET, VipValue, find};
 use ingress_common::{Be16, Verdict};
 
 use crate::node::Node;
@@ -98,12 +98,11 @@ fn steer_v4<F: Frame, N: Node>(frame: &F, node: &N, network: usize) -> Option<De
     let plain = ip.header() == size_of::<Ipv4>();
     let verdict = if let Err(verdict) = check_v4(frame, &ip, &layers) {
         verdict
-    } else if ip.is_fragment() {
-        fragment(&entry.value, ip.protocol)
     } else {
         let vip = &entry.value;
         let packet = Packet { frame, node, vip, flow: &mut flow, layers, plain };
         match ip.protocol {
+            carried if ip.is_fragment() => fragment(packet, carried, ip.is_first_fragment()),
             protocol::TCP => tcp::decide(packet),
             protocol::UDP => udp(packet),
             protocol::ICMP => icmp::decide_v4(packet),
@@ -160,7 +159,10 @@ fn steer_v6<F: Frame, N: Node>(frame: &F, node: &N, network: usize) -> Option<De
         let vip = &entry.value;
         match walk(frame, ip.next, &mut layers) {
             Err(verdict) => verdict,
-            Ok(Upper::Fragment(protocol)) => fragment(vip, protocol),
+            Ok(Upper::Fragment { carried, first }) => {
+                let packet = Packet { frame, node, vip, flow: &mut flow, layers, plain: false };
+                fragment(packet, carried, first)
+            }
             Ok(Upper::Whole(next)) => {
                 flow.protocol = next as u32;
                 let plain = layers.transport == network + size_of::<Ipv6>();
@@ -200,8 +202,11 @@ fn check_v6<F: Frame>(frame: &F, ip: &Ipv6, layers: &Layers) -> Result<(), Verdi
 /// What an IPv6 packet carries behind its extension headers.
 enum Upper {
     Whole(u8),
-    /// A part of a packet, and the protocol that it says it carries.
-    Fragment(u8),
+    /// A part of a packet, the protocol that it says it carries, and whether it is its beginning.
+    Fragment {
+        carried: u8,
+        first: bool,
+    },
 }
 
 /// Walks the extension headers and moves `layers.transport` behind them.
@@ -231,7 +236,11 @@ fn walk<F: Frame>(frame: &F, first: u8, layers: &mut Layers) -> Result<Upper, Ve
         let length = match next {
             // An atomic fragment (RFC 6946) is a whole packet.
             protocol::FRAGMENT if header.detail.to_host() & 0xfff9 == 0 => 8,
-            protocol::FRAGMENT => return Ok(Upper::Fragment(header.next)),
+            protocol::FRAGMENT => {
+                layers.transport = at + 8;
+                let first = header.detail.to_host() & 0xfff8 == 0;
+                return Ok(Upper::Fragment { carried: header.next, first });
+            }
             // Segments left: the packet wants to travel on from here (RFC 5095).
             protocol::ROUTING if header.detail.to_host() & 0xff != 0 => {
                 return Err(Verdict::Malformed);
@@ -254,16 +263,31 @@ fn walk<F: Frame>(frame: &F, first: u8, layers: &mut Layers) -> Result<Upper, Ve
 }
 
 /// Only first fragments carry ports, so none are looked at: the stack puts the packet together and
-/// `dispatch` decides about the whole.
+/// `dispatch` decides about the whole. What `dispatch` does not do is done here: it never sees ICMP,
+/// and it charges no budget.
 #[inline(always)]
-fn fragment(vip: &VipValue, carried: u8) -> Verdict {
+fn fragment<F: Frame, N: Node>(packet: Packet<'_, F, N>, carried: u8, first: bool) -> Verdict {
     match carried {
-        protocol::UDP if vip.udp_count == 0 => Verdict::UdpUnserved,
-        protocol::TCP | protocol::UDP | protocol::ICMP | protocol::ICMPV6 => Verdict::Fragment,
-        // Behind further extension headers of an IPv6 fragment.
-        protocol::DESTINATION => Verdict::Fragment,
-        _ => Verdict::ProtocolUnserved,
+        protocol::UDP if packet.vip.udp_count == 0 => return Verdict::UdpUnserved,
+        // DESTINATION: behind further extension headers of an IPv6 fragment.
+        protocol::TCP | protocol::UDP | protocol::DESTINATION => {}
+        // An echo in pieces is not answered, and an error that is about a connection fits in one.
+        protocol::ICMP | protocol::ICMPV6 => return Verdict::IcmpUnserved,
+        _ => return Verdict::ProtocolUnserved,
     }
+    let Packet { node, vip, flow, layers, .. } = &packet;
+    if !admit::allowed(*node, vip, layers.family, &flow.source) {
+        return Verdict::Denied;
+    }
+    if first
+        && carried != protocol::UDP
+        && vip.has(VIP_BUDGET)
+        && tcp::may_open(&packet)
+        && !admit::within_budget(*node, vip, layers.family, &flow.source)
+    {
+        return Verdict::OverBudget;
+    }
+    Verdict::Fragment
 }
 
 #[inline(always)]

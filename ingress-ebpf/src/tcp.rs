@@ -34,6 +34,12 @@ pub(crate) fn decide<F: Frame, N: Node>(packet: Packet<'_, F, N>) -> Verdict {
     }
 }
 
+/// Whether a first fragment may be that of a SYN: it is one, or too short to tell.
+#[inline(always)]
+pub(crate) fn may_open<F: Frame, N: Node>(packet: &Packet<'_, F, N>) -> bool {
+    packet.transport::<Tcp>().is_none_or(|tcp| tcp.flags & flag::SYN != 0)
+}
+
 enum Kind {
     /// A pure SYN.
     Open,

@@ -311,6 +311,33 @@ fn a_spent_budget_cuts_new_flows_and_spares_known_ones() {
 }
 
 #[test]
+fn a_syn_in_pieces_is_charged_like_a_whole_one() {
+    for side in world::SIDES {
+        let mut host = Host::new();
+        let mut table = VipTable::default();
+        let value = VipValue {
+            flags: VIP_BUDGET,
+            budget: NewFlowBudget::new(1, 3),
+            ..VipValue::serving(0, &[80], &[]).unwrap()
+        };
+        host.set(&mut table, world::ip(side.open).into(), value);
+        let packet = builder::Packet::new(world::ip(side.client), world::ip(side.open));
+        let piece = |offset, flags, bytes: usize| {
+            let header = builder::tcp(40_000, 80, flags);
+            packet.clone().fragment(offset, true).payload(6, &header[..bytes])
+        };
+        // A later piece, and the first piece of a segment that opens nothing, cost nothing.
+        for _ in 0..5 {
+            assert_eq!(host.steer(piece(0, builder::ACK, 20)), Some(Verdict::Fragment));
+            assert_eq!(host.steer(piece(1, builder::SYN, 20)), Some(Verdict::Fragment));
+        }
+        let verdicts = [20, 8, 20, 8, 20].map(|bytes| host.steer(piece(0, builder::SYN, bytes)));
+        assert_eq!(verdicts[..3], [Some(Verdict::Fragment); 3]);
+        assert_eq!(verdicts[3..], [Some(Verdict::OverBudget); 2]);
+    }
+}
+
+#[test]
 fn udp_reaches_a_served_port_only() {
     for side in world::SIDES {
         let mut host = Host::new();

@@ -10,7 +10,7 @@ use std::io::Read;
 use std::os::fd::AsFd;
 
 use aya::Ebpf;
-use ingress_common::worker::{Load, MAX_WORKERS, listener_slot};
+use ingress_common::worker::{Absence, Load, MAX_WORKERS, listener_slot};
 
 mod attach;
 mod counters;
@@ -130,7 +130,11 @@ impl Dataplane {
     ) -> Result<(), DataplaneError> {
         let slot = self.slot(worker, family)?;
         let listener = std::os::fd::AsRawFd::as_raw_fd(&listener.as_fd());
-        self.maps.listeners.set(slot, &listener, 0).map_err(|error| {
+        let handed = self.maps.listeners.set(slot, &listener, 0);
+        // The next absence is a new one, also when no SYN comes in between to say so.
+        let ended =
+            handed.and_then(|()| self.maps.absence.set(wire(family) as u32, Absence::default(), 0));
+        ended.map_err(|error| {
             DataplaneError::kernel(
                 format!("hand the {family:?} listener of worker {worker} to dispatch"),
                 &error,
@@ -260,11 +264,15 @@ impl Dataplane {
             attempt: "give a worker a place in the socket map".to_owned(),
             reason: format!("there are {MAX_WORKERS} places"),
         })?;
-        let family = match family {
-            Family::V4 => ingress_common::Family::V4,
-            Family::V6 => ingress_common::Family::V6,
-        };
-        Ok(listener_slot(family, worker))
+        Ok(listener_slot(wire(family), worker))
+    }
+}
+
+/// The family as the kernel programs count it.
+fn wire(family: Family) -> ingress_common::Family {
+    match family {
+        Family::V4 => ingress_common::Family::V4,
+        Family::V6 => ingress_common::Family::V6,
     }
 }
 

@@ -16,6 +16,7 @@ pub mod http2;
 pub mod request;
 pub mod respond;
 pub mod settings;
+mod trailer;
 pub mod upgrade;
 pub mod worker;
 

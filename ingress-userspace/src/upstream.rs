@@ -58,7 +58,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 impl From<hyper::Error> for Error {
     fn from(error: hyper::Error) -> Self {
         if error.is_parse_too_large() {
-            Self::BadResponse("head larger than limits.upstream_headers")
+            Self::BadResponse(
+                "head larger than limits.upstream_headers, or of more than 100 fields",
+            )
         } else if error.is_parse() {
             Self::BadResponse("malformed head")
         } else {

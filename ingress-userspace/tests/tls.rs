@@ -254,6 +254,33 @@ async fn t11_http_is_redirected_for_hosts_with_tls() {
 }
 
 #[tokio::test]
+async fn t11_options_of_no_path_are_redirected_to_the_host() {
+    let site = Site::new(|c| c.compat = genkan::config::Compat::Nginx);
+    let mut stream = TcpStream::connect(site.edge.http()).await.unwrap();
+    stream.write_all(b"OPTIONS * HTTP/1.1\r\nHost: a.example\r\n\r\n").await.unwrap();
+    let mut answer = vec![0; 4096];
+    let read = stream.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+    assert!(answer.contains("location: https://a.example\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn t6_another_host_than_that_of_the_handshake_is_421_in_strict_mode() {
+    for (strict, sni, host, status) in [
+        (true, "a.example", "a.example", 200),
+        (true, "a.example", "x.w.example", 421),
+        (true, "a.example", "plain.example", 421),
+        (true, "x.w.example", "y.w.example", 200),
+        (false, "a.example", "x.w.example", 200),
+    ] {
+        let site = Site::new(|c| c.tls.strict_sni = strict);
+        let mut sender = client::http1_over(site.handshake(sni).await.unwrap()).await;
+        let got = sender.send_request(get(host, "/")).await.unwrap();
+        assert_eq!(got.status(), status, "{sni} then {host}");
+    }
+}
+
+#[tokio::test]
 async fn t13_hsts_on_https_answers_when_asked_for() {
     for (hsts, wanted) in [(true, true), (false, false)] {
         let site = Site::new(|c| c.tls.hsts = Some(hsts));

@@ -19,6 +19,9 @@ use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
+#[path = "upstream/http2.rs"]
+mod http2;
+
 const HOST: &str = "a.example";
 
 fn edge_and_backend() -> (Edge, Backend) {
@@ -569,48 +572,6 @@ async fn d23_endpoints_are_verified_when_asked_for() {
         assert_eq!(got.status, status, "{name}");
     }
     eventually("all three are counted", || failures(&edge, Failure::UpstreamTls) == 3);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn http2_endpoints_serve_many_requests_on_one_connection() {
-    let (edge, backend) = (Edge::start(), Backend::h2c("grpc"));
-    edge.service("grpc", Some("kubernetes.io/h2c"), &[backend.address()]).ingress(HOST, "grpc", "");
-    backend.on("/slow", Answer::echo().with_delay(Duration::from_millis(100)));
-    let asked: Vec<_> =
-        (0..32).map(|_| tokio::spawn(ask(edge.http(), get(HOST, "/slow")))).collect();
-    for got in asked {
-        assert_eq!(got.await.unwrap().status, 200);
-    }
-    assert_eq!(backend.connections(), 1);
-    let seen = backend.last_request();
-    assert_eq!(seen.uri.authority().unwrap(), HOST);
-    assert!(!seen.headers.contains_key("host"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_http2_connection_that_ended_is_replaced() {
-    let (edge, backend) = (Edge::start(), Backend::h2c("grpc"));
-    edge.service("grpc", Some("kubernetes.io/h2c"), &[backend.address()]).ingress(HOST, "grpc", "");
-    assert_eq!(ask(edge.http(), get(HOST, "/")).await.status, 200);
-    let address = backend.address();
-    drop(backend);
-    let _again = Backend::bind("grpc", genkan::testing::backend::Protocol::H2c, address).unwrap();
-    assert_eq!(ask(edge.http(), get(HOST, "/")).await.status, 200);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn http2_endpoints_time_out_as_well() {
-    let edge =
-        Edge::builder().config(|c| c.timeouts.upstream_read = Duration::from_millis(100)).start();
-    let backend = Backend::h2c("grpc");
-    edge.service("grpc", Some("kubernetes.io/h2c"), &[backend.address()]).ingress(HOST, "grpc", "");
-    backend.on("/slow", Answer::echo().with_delay(Duration::from_secs(30)));
-    assert_eq!(ask(edge.http(), get(HOST, "/slow")).await.status, 504);
-    backend.on("/stall", Answer::fault(Fault::StallAfter(10_000)));
-    let mut sender = client::http1(edge.http()).await;
-    if let Ok(response) = sender.send_request(get(HOST, "/stall")).await {
-        assert!(client::read(response).await.is_err());
-    }
 }
 
 /// A body that ends when the test drops its sender.

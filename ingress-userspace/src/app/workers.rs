@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use ingress_common::worker::MAX_WORKERS;
 
 use super::entrance::Entrance;
 use crate::config::Config;
@@ -46,7 +47,7 @@ pub(super) struct Workers {
 pub(super) fn places(config: &Config) -> anyhow::Result<Vec<Place>> {
     let cpus = cpu::allowed().context("CPUs of this process")?;
     anyhow::ensure!(!cpus.is_empty(), "no CPU is allowed for this process");
-    let count = config.workers.count.unwrap_or(cpus.len());
+    let count = config.workers.count.unwrap_or_else(|| cpus.len().min(MAX_WORKERS as usize));
     let pinned = count <= cpus.len();
     Ok(cpus.iter().cycle().take(count).map(|&cpu| Place { cpu, pinned }).collect())
 }

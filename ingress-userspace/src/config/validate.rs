@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use ingress_common::worker::MAX_WORKERS;
 use ipnet::IpNet;
 
 use super::{Config, VipConfig};
 
 /// Ports of one VIP.
 const MAX_PORTS: usize = 8;
-const MAX_WORKERS: usize = 1024;
 /// A timeout beyond this is a slip of the unit.
 const MAX_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -31,7 +31,8 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
     classes(&mut faults, config);
     if let Some(count) = config.workers.count {
         let reason = format!("{count} workers: 1 to {MAX_WORKERS} are possible");
-        faults.require((1..=MAX_WORKERS).contains(&count), "workers.count", || reason);
+        let possible = 1..=MAX_WORKERS as usize;
+        faults.require(possible.contains(&count), "workers.count", || reason);
     }
     timeouts(&mut faults, config);
     limits(&mut faults, config);

@@ -15,7 +15,7 @@ use ingress_common::policy::{RULE_ALLOW, RULE_DENY, RULE_PREFIX, RuleKey4, RuleK
 use ingress_common::table::{Full, VipTable, Write};
 use ingress_common::verdict::Counters;
 use ingress_common::vip::VipEntry;
-use ingress_common::worker::{MAX_CPUS, Settings};
+use ingress_common::worker::{Absence, MAX_CPUS, Settings};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::DataplaneError;
@@ -37,6 +37,7 @@ pub(super) struct Maps {
     loads: Map,
     pub(super) counters: PerCpuArray<MapData, Counters>,
     pub(super) listeners: SockMap<MapData>,
+    pub(super) absence: Array<MapData, Absence>,
     pub(super) events: Option<RingBuf<MapData>>,
 }
 
@@ -62,6 +63,7 @@ impl Maps {
             spread: take(ebpf, map::SPREAD)?,
             counters: take(ebpf, map::COUNTERS)?,
             listeners: take(ebpf, map::LISTENERS)?,
+            absence: take(ebpf, map::ABSENCE)?,
             events: Some(take(ebpf, map::EVENTS)?),
         })
     }

@@ -103,6 +103,7 @@ fn unwanted(headers: &HeaderMap) -> SmallVec<[HeaderName; 8]> {
             let text = name.as_str();
             !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
                 || text.starts_with("ssl-client-")
+                || claims_origin(name)
                 || HOP_BY_HOP.contains(name)
                 || [CONNECTION, EXPECT, FORWARDED, PROXY].contains(name)
         })
@@ -112,6 +113,14 @@ fn unwanted(headers: &HeaderMap) -> SmallVec<[HeaderName; 8]> {
         found.extend(nominated(headers));
     }
     found
+}
+
+/// What a proxy in front of the endpoint would say: nobody but us is that proxy. The two lists that
+/// are kept under another name are dealt with in [`forward`].
+fn claims_origin(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    (text.starts_with("x-forwarded-") || text.starts_with("x-original-"))
+        && ![X_FORWARDED_FOR, X_FORWARDED_HOST].contains(name)
 }
 
 /// The fields named by `Connection`. Those that frame or address the message are not its to name.

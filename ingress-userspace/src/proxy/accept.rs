@@ -68,9 +68,13 @@ impl Acceptor {
     /// listeners takes them out of the socket map.
     pub(super) async fn run(self) {
         let mut drained = pin!(self.state.context.drain.cancelled());
+        let mut first = 0;
         loop {
+            // Each listener has its turn: a flood at one VIP does not keep the others waiting.
+            first = (first + 1) % self.listeners.len().max(1);
             let accepted = poll_fn(|cx| {
-                for listener in &self.listeners {
+                let (before, from) = self.listeners.split_at(first);
+                for listener in from.iter().chain(before) {
                     if let Poll::Ready(accepted) = listener.poll_accept(cx) {
                         return Poll::Ready(Some(accepted));
                     }

@@ -3,8 +3,8 @@
 //! Each stream goes through the same phases, failure table, counters and access log as a request
 //! of HTTP/1. What hyper leaves open is closed here: idle connections, clients that open streams
 //! and do not take the answer, bodies without end or limit. Floods end in hyper and h2: rapid
-//! resets and streams that break the protocol are counted per connection, header blocks are bounded
-//! (h2 itself answers 431 for a list that is too long, and resets malformed requests).
+//! resets and streams that break the protocol are counted per connection, header blocks are bounded,
+//! malformed requests are reset.
 //!
 //! Clear-text HTTP/2 and CONNECT, plain or extended, are not served.
 
@@ -19,8 +19,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{COOKIE, SERVER};
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::header::{CONTENT_LENGTH, COOKIE, SERVER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
@@ -32,7 +32,7 @@ use tokio::time::{Instant, sleep_until};
 use self::body::Reported;
 use self::record::Record;
 use self::streams::{Stream, Streams};
-use super::body::RequestBody;
+use super::body::{ReplyBody, RequestBody};
 use super::request::{Connection, Reply, serve};
 use super::worker::WorkerState;
 use super::{Failure, Settings, respond};
@@ -45,11 +45,16 @@ pub use body::Body;
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 /// What waits for a client that is slow, for each stream.
-const SEND_BUFFER: usize = 256 << 10;
+const SEND_BUFFER: usize = 64 << 10;
 /// Streams that the client may reset before we have looked at them (CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
 /// Streams that we may have to reset for what the client did.
 const OWN_RESETS: usize = 256;
+/// A header list is counted here up to this many times the limit, so that its 431 is one of our
+/// answers; h2 refuses longer ones itself, unread and unlogged.
+const COUNTED_HEADERS: u64 = 4;
+/// What each field counts besides its bytes (RFC 9113 6.5.2).
+const FIELD: usize = 32;
 /// How long a client may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
 /// The connection looks after its streams so many times in `timeouts.client_send`.
@@ -61,7 +66,8 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(20);
 enum End {
     /// GOAWAY is out; what runs is finished.
     Draining,
-    /// Nothing runs any more; the client has until then to close.
+    /// Nothing runs any more; the client has until then to close. What it sent before it saw the
+    /// GOAWAY is still served.
     Leaving(Instant),
 }
 
@@ -85,6 +91,7 @@ where
     let mut looking = false;
     let mut last_seen = 0;
     let mut end = None;
+    let mut last_welcome = u64::MAX;
     poll_fn(|cx| {
         loop {
             if end.is_none()
@@ -94,12 +101,18 @@ where
                 end = Some(End::Draining);
                 served.as_mut().graceful_shutdown();
             }
+            if end.is_some() && last_welcome == u64::MAX {
+                // As many as may have been on their way.
+                last_welcome = streams.opened() + u64::from(settings.limits.http2_streams);
+            }
+            if streams.opened() > last_welcome {
+                // The client does not listen to the GOAWAY, and h2 waits for it to answer a PING.
+                return Poll::Ready(());
+            }
             while timer.as_mut().poll(cx).is_ready() {
                 looking = streams.open() > 0;
                 let now = Instant::now();
                 let next = match end {
-                    Some(End::Leaving(until)) if now >= until => return Poll::Ready(()),
-                    Some(End::Leaving(until)) => until,
                     _ if looking => {
                         if streams.look(patience) {
                             // Dropping the connection ends its streams, and what they hold upstream.
@@ -107,6 +120,8 @@ where
                         }
                         now + look
                     }
+                    Some(End::Leaving(until)) if now >= until => return Poll::Ready(()),
+                    Some(End::Leaving(until)) => until,
                     // Something has happened since: idle counts from about now.
                     None if streams.opened() != last_seen => now + keep_alive,
                     _ => {
@@ -133,7 +148,8 @@ where
 }
 
 fn builder(settings: &Settings) -> Builder<LocalExecutor> {
-    let headers = u32::try_from(settings.limits.request_headers).unwrap_or(u32::MAX);
+    let headers = settings.limits.request_headers.saturating_mul(COUNTED_HEADERS);
+    let headers = u32::try_from(headers).unwrap_or(u32::MAX);
     let mut builder = Builder::new(LocalExecutor);
     builder
         .initial_stream_window_size(STREAM_WINDOW)
@@ -154,7 +170,9 @@ async fn exchange(
 ) -> Response<Reported> {
     let settings = state.context.settings();
     let mut record = Record::begin(state.clone(), connection.clone(), &request);
-    let grpc = respond::is_grpc(request.headers());
+    let head_only = request.method() == Method::HEAD;
+    // A 2xx to CONNECT would open a tunnel, and failures of gRPC are 200.
+    let grpc = request.method() != Method::CONNECT && respond::is_grpc(request.headers());
     let reply = match accept(request, &settings, &record) {
         Ok(request) => {
             let served = Box::pin(serve(&state.context, &connection, request)).await;
@@ -179,6 +197,8 @@ async fn exchange(
     let (mut head, body) = response.into_parts();
     head.headers.entry(SERVER).or_insert(HeaderValue::from_static("genkan"));
     record.answered(head.status);
+    // hyper sends what it is given; one of our own answers has a body.
+    let body = if head_only { ReplyBody::Empty } else { body };
     Response::from_parts(head, Reported::new(body, record, stream))
 }
 
@@ -189,23 +209,43 @@ fn accept(
     record: &Record,
 ) -> Result<Request<RequestBody>, Failure> {
     let limits = &settings.limits;
-    let uri = request.uri();
+    let (mut head, incoming) = request.into_parts();
+    // Browsers send each cookie as a field of its own.
+    join_cookies(&mut head.headers);
+    let uri = &head.uri;
     let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target as u64 > limits.request_line {
         return Err(Failure::UriTooLong);
     }
-    if request.headers().len() > limits.request_header_count {
+    if head.headers.len() > limits.request_header_count
+        || list_size(&head.headers) > limits.request_headers
+    {
         return Err(Failure::HeadersTooLarge);
     }
-    let (mut head, incoming) = request.into_parts();
-    join_cookies(&mut head.headers);
+    one_length(&mut head.headers, incoming.size_hint().exact());
     let body = if incoming.is_end_stream() {
         RequestBody::Empty
     } else {
-        let timeout = settings.timeouts.client_body;
-        RequestBody::Http2(Body::new(incoming, limits.request_body, timeout, record.received()))
+        RequestBody::Http2(Body::new(incoming, settings, record.received()))
     };
     Ok(Request::from_parts(head, body))
+}
+
+/// h2 takes a length with leading zeros, without digits, or twice when it is the same; HTTP/1
+/// behind us may not.
+fn one_length(headers: &mut HeaderMap, length: Option<u64>) {
+    if headers.remove(CONTENT_LENGTH).is_some()
+        && let Some(length) = length
+    {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// Size of the fields as the protocol counts it, without those of the request line.
+fn list_size(headers: &HeaderMap) -> u64 {
+    let field =
+        |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + FIELD;
+    headers.iter().map(field).sum::<usize>() as u64
 }
 
 /// HTTP/2 may split a cookie field for compression; no other protocol may see it split
@@ -234,5 +274,24 @@ mod tests {
         join_cookies(&mut headers);
         let cookies: Vec<_> = headers.get_all(COOKIE).iter().collect();
         assert_eq!(cookies, ["a=1; b=2; c=3"]);
+    }
+
+    #[test]
+    fn a_length_is_sent_on_once_and_in_digits() {
+        for (lines, length, wanted) in [
+            (&["010"][..], Some(10), &["10"][..]),
+            (&["5", "5"], Some(5), &["5"]),
+            (&[""], Some(0), &["0"]),
+            (&[], Some(0), &[]),
+            (&["7"], None, &[]),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(CONTENT_LENGTH, HeaderValue::from_static(line));
+            }
+            one_length(&mut headers, length);
+            let sent: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
+            assert_eq!(sent, wanted);
+        }
     }
 }

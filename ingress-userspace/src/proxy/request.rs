@@ -126,6 +126,9 @@ async fn answer(
     let path = request_path(request.method(), &uri)?;
 
     let snapshot = context.snapshot();
+    if https && context.settings().tls.strict_sni && is_misdirected(&snapshot, connection, host) {
+        return Err(Failure::Misdirected);
+    }
     let route = snapshot.route(host, &path).ok_or(Failure::NoRoute)?;
     outcome.route = Some(route.clone());
     let filters = route.filters.as_deref();
@@ -185,6 +188,14 @@ fn request_path<'a>(method: &Method, uri: &'a Uri) -> Result<Cow<'a, str>, Failu
     }
 }
 
+/// T6: the host is another one than the handshake was for, and is shown another certificate.
+/// Names that share a certificate may share a connection (RFC 9110 7.4).
+fn is_misdirected(snapshot: &Snapshot, connection: &Connection, host: RequestHost<'_>) -> bool {
+    let RequestHost::Name(name) = host else { return true };
+    connection.sni.as_deref() != Some(name)
+        && !snapshot.show_the_same_certificate(connection.sni.as_deref(), name)
+}
+
 fn redirected(
     redirect: Redirect,
     host: RequestHost<'_>,
@@ -200,7 +211,9 @@ fn redirected(
         RequestHost::Ip(address) => literal(address),
         RequestHost::Absent => literal(local),
     };
-    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    // `OPTIONS *` asks for no path.
+    let target = uri.path_and_query().map(|target| target.as_str());
+    let target = target.filter(|target| target.starts_with('/')).unwrap_or("/");
     let location = redirect::location(redirect, &host, target)
         .ok_or(Failure::BadRequest("target not fit for a redirect"))?;
     let mut response = Response::new(ReplyBody::Empty);

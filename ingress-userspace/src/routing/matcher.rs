@@ -3,17 +3,21 @@
 //! In: the host's rules, each with the way it matches, conflicts already settled. Out: a
 //! [`Matcher`] that finds the winner for a normalised path without allocating. Order: exact; then
 //! the longest rule text, on a tie element prefix before the others, regexes last.
+//!
+//! Most hosts have a handful of paths: those are compared one by one in a table of two
+//! allocations, because with many hosts each hash table is several cache misses.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
-
 use super::route::Route;
 
+mod few;
+mod many;
 mod regex_tail;
 
+use few::Few;
+use many::Many;
 use regex_tail::RegexTail;
 
 /// One rule of a host.
@@ -40,21 +44,21 @@ pub(super) enum PathMatch {
     Regex,
 }
 
+/// The paths of one host.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Matcher {
-    exact: HashMap<Arc<str>, Arc<Route>, RandomState>,
-    prefix: PrefixTable,
-    bytes: PrefixTable,
+    texts: Texts,
     regex: RegexTail,
     /// What the empty path of `OPTIONS *` reaches: the rule `/` unless it is exact (P1).
     asterisk: Option<Arc<Route>>,
 }
 
-/// Rules that match what begins with their key, by the lengths of the keys, longest first.
-#[derive(Debug, Clone, Default)]
-struct PrefixTable {
-    lengths: Box<[usize]>,
-    rules: HashMap<Arc<str>, Ranked, RandomState>,
+/// All rules that are no regex.
+#[derive(Debug, Clone)]
+enum Texts {
+    Few(Few),
+    /// Boxed: a host with few paths does not pay for its size.
+    Many(Box<Many>),
 }
 
 #[derive(Debug, Clone)]
@@ -66,41 +70,37 @@ struct Ranked {
 /// The greater wins.
 type Rank = (usize, Reverse<PathMatch>);
 
+/// What the rules of a host that are no regex say of a path.
+enum Found<'a> {
+    /// Wins over every regex.
+    Exact(&'a Arc<Route>),
+    /// Wins over the regexes whose text is not longer than this.
+    Prefix(usize, &'a Arc<Route>),
+}
+
 // === impl Matcher ===
 
 impl Matcher {
     /// `rules` hold no two of the same text and way. Every regex has passed
     /// [`pattern::check`](super::pattern::check).
     pub(super) fn new(rules: Vec<PathRule>) -> Self {
-        let mut matcher = Self::default();
-        let mut regexes = Vec::new();
+        let (regexes, texts): (Vec<_>, Vec<_>) =
+            rules.into_iter().partition(|rule| rule.way == PathMatch::Regex);
         let mut asterisk: Option<Ranked> = None;
-        for rule in rules {
-            let rank = (rule.text.len(), Reverse(rule.way));
-            let ranked = Ranked { rank, route: rule.route.clone() };
+        for rule in regexes.iter().chain(&texts) {
             if &*rule.text == "/" && rule.way != PathMatch::Exact {
-                keep_greater(&mut asterisk, ranked.clone());
-            }
-            match rule.way {
-                PathMatch::Exact => {
-                    matcher.exact.insert(rule.text, rule.route);
-                }
-                PathMatch::Prefix | PathMatch::Elements => {
-                    let key = match rule.text.strip_suffix('/') {
-                        Some(key) => key.into(),
-                        None => rule.text,
-                    };
-                    matcher.prefix.insert(key, ranked);
-                }
-                PathMatch::Bytes => matcher.bytes.insert(rule.text, ranked),
-                PathMatch::Regex => regexes.push((rule.text, rule.route)),
+                keep_greater(&mut asterisk, rule.ranked());
             }
         }
-        matcher.prefix.finish();
-        matcher.bytes.finish();
-        matcher.regex = RegexTail::new(regexes);
-        matcher.asterisk = asterisk.map(|ranked| ranked.route);
-        matcher
+        let regexes = regexes.into_iter().map(|rule| (rule.text, rule.route)).collect();
+        Self {
+            texts: match texts.len() {
+                ..=Few::MOST => Texts::Few(Few::new(texts)),
+                _ => Texts::Many(Box::new(Many::new(texts))),
+            },
+            regex: RegexTail::new(regexes),
+            asterisk: asterisk.map(|ranked| ranked.route),
+        }
     }
 
     /// The route that wins `path`: normalised, or empty for `OPTIONS *`.
@@ -108,49 +108,52 @@ impl Matcher {
         if path.is_empty() {
             return self.asterisk.as_ref();
         }
-        if !self.exact.is_empty()
-            && let Some(route) = self.exact.get(path)
-        {
-            return Some(route);
-        }
-        let on_boundary = |at: usize| matches!(path.as_bytes().get(at), None | Some(b'/'));
-        let mut best = self.prefix.longest(path, on_boundary);
-        if let Some(bytes) = self.bytes.longest(path, |_| true) {
-            best = best.filter(|best| best.rank > bytes.rank).or(Some(bytes));
-        }
-        let beaten_from = best.map_or(0, |best| best.rank.0 + 1);
-        match self.regex.first(path, beaten_from) {
-            Some(route) => Some(route),
-            None => best.map(|best| &best.route),
+        let found = match &self.texts {
+            Texts::Few(few) => few.find(path),
+            Texts::Many(many) => many.find(path),
+        };
+        let (longest, prefix) = match found {
+            Some(Found::Exact(route)) => return Some(route),
+            Some(Found::Prefix(longest, route)) => (longest, Some(route)),
+            None => (0, None),
+        };
+        self.regex.first(path, prefix.map_or(0, |_| longest + 1)).or(prefix)
+    }
+}
+
+// === impl Texts ===
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self::Few(Few::default())
+    }
+}
+
+// === impl PathRule ===
+
+impl PathRule {
+    fn ranked(&self) -> Ranked {
+        Ranked { rank: self.rank(), route: self.route.clone() }
+    }
+
+    fn rank(&self) -> Rank {
+        (self.text.len(), Reverse(self.way))
+    }
+
+    /// What a path has to begin with. Element prefixes end before their trailing slash (P3).
+    fn key(&self) -> &str {
+        match self.way {
+            PathMatch::Prefix | PathMatch::Elements => {
+                self.text.strip_suffix('/').unwrap_or(&self.text)
+            }
+            PathMatch::Exact | PathMatch::Bytes | PathMatch::Regex => &self.text,
         }
     }
 }
 
-// === impl PrefixTable ===
-
-impl PrefixTable {
-    fn insert(&mut self, key: Arc<str>, ranked: Ranked) {
-        let mut kept = self.rules.remove(&key);
-        keep_greater(&mut kept, ranked);
-        self.rules.extend(kept.map(|kept| (key, kept)));
-    }
-
-    fn finish(&mut self) {
-        let mut lengths: Vec<usize> = self.rules.keys().map(|key| key.len()).collect();
-        lengths.sort_unstable_by_key(|&length| Reverse(length));
-        lengths.dedup();
-        self.lengths = lengths.into();
-    }
-
-    fn longest(&self, path: &str, ends: impl Fn(usize) -> bool) -> Option<&Ranked> {
-        let mut lengths = self.lengths.iter().filter(|&&length| length <= path.len());
-        lengths.find_map(|&length| {
-            if !ends(length) {
-                return None;
-            }
-            self.rules.get(path.get(..length)?)
-        })
-    }
+/// Whether an element of `path` ends at `at`.
+fn is_boundary(path: &str, at: usize) -> bool {
+    matches!(path.as_bytes().get(at), None | Some(b'/'))
 }
 
 fn keep_greater(kept: &mut Option<Ranked>, other: Ranked) {
@@ -158,3 +161,6 @@ fn keep_greater(kept: &mut Option<Ranked>, other: Ranked) {
         *kept = Some(other);
     }
 }
+
+#[cfg(test)]
+mod tests;

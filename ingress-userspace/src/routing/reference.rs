@@ -4,6 +4,7 @@
 //! All Ingresses are taken as served; paths are expected in the form of requests.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use regex::Regex;
 
@@ -80,6 +81,10 @@ fn path_winner(
     });
     let some_rewrite = all.iter().any(|(ingress, _, path)| rewrites(ingress, path));
     let all_regex = nginx && (uses_regex || some_rewrite);
+
+    // C1: of one text and type the first stays, whether it is a regex or not.
+    let mut taken = BTreeSet::new();
+    all.retain(|(_, _, path)| taken.insert((path.kind, text_of(path))));
 
     let mut fitting = Vec::new();
     for (at, (ingress, rule, path)) in all.into_iter().enumerate() {

@@ -112,6 +112,18 @@ impl Snapshot {
         shown.unwrap_or(CertificateChoice::Nothing)
     }
 
+    /// Whether both names are known and shown one certificate of their own.
+    pub fn show_the_same_certificate(&self, sni: Option<&str>, name: &str) -> bool {
+        let own = |name| match self.certificates.find(name) {
+            Some(HostCertificate::Own(own)) => Some(own),
+            Some(HostCertificate::Default) | None => None,
+        };
+        match (sni.and_then(own), own(name)) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
     /// Precise and wildcard hosts that have routes.
     pub fn host_count(&self) -> usize {
         self.hosts.exact.len() + self.hosts.wildcard.len()

@@ -27,9 +27,10 @@ use super::pool::Outgoing;
 use super::retry;
 use super::{Error, Policy};
 
-/// Windows for one stream and for the connection: enough for 10 Gbit/s at 1 ms.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
+/// What one stream may have unread: enough for 10 Gbit/s at 0.2 ms.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// No bound of its own: streams of clients that do not read must not use up what the others need.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
 #[derive(Debug)]
 pub(super) struct Http2<B: Outgoing> {
@@ -37,6 +38,8 @@ pub(super) struct Http2<B: Outgoing> {
     streams: Rc<Cell<usize>>,
     /// Streams that the endpoint allows.
     limit: Rc<Cell<usize>>,
+    /// A request ran out of time on it and nothing came: it may be dead without knowing.
+    doubtful: Rc<Cell<bool>>,
     requests: Cell<u64>,
     opened: Instant,
     used: Cell<Instant>,
@@ -47,6 +50,7 @@ pub(super) struct Http2<B: Outgoing> {
 pub(super) struct Stream<B: Outgoing> {
     sender: http2::SendRequest<SendBody<B>>,
     streams: Rc<Cell<usize>>,
+    doubtful: Rc<Cell<bool>>,
     reused: bool,
     pub(super) meter: Rc<Meter>,
     pub(super) watch: Watch,
@@ -82,6 +86,7 @@ impl<B: Outgoing> Http2<B> {
             sender,
             streams: Rc::new(Cell::new(0)),
             limit,
+            doubtful: Rc::default(),
             requests: Cell::new(0),
             opened: now,
             used: Cell::new(now),
@@ -90,13 +95,14 @@ impl<B: Outgoing> Http2<B> {
 
     /// Whether another stream fits now.
     pub(super) fn has_room(&self) -> bool {
-        !self.sender.is_closed() && self.streams.get() < self.limit.get()
+        !self.sender.is_closed() && !self.doubtful.get() && self.streams.get() < self.limit.get()
     }
 
     /// Whether the connection may stay in the pool.
     pub(super) fn keeps(&self, policy: &Policy, now: Instant) -> bool {
         let idle = now.duration_since(self.used.get());
         !self.sender.is_closed()
+            && !self.doubtful.get()
             && self.requests.get() < policy.limits.upstream_requests
             && now.duration_since(self.opened) < policy.timeouts.upstream_lifetime
             && (self.streams.get() > 0 || idle < policy.timeouts.upstream_idle)
@@ -110,6 +116,7 @@ impl<B: Outgoing> Http2<B> {
         Stream {
             sender: self.sender.clone(),
             streams: self.streams.clone(),
+            doubtful: self.doubtful.clone(),
             reused,
             meter: Rc::new(Meter::default()),
             watch: Watch::default(),
@@ -153,6 +160,9 @@ impl<B: Outgoing> Stream<B> {
         })
         .await;
         answered.map_err(|(unsent, unserved, error)| {
+            if matches!(error, Error::ReadTimeout | Error::SendTimeout) {
+                self.doubtful.set(true);
+            }
             let mut again = unsent.or_else(|| copy.filter(|_| unserved));
             if let Some(request) = &mut again {
                 restore(request);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use smallvec::SmallVec;
+use tokio::time::timeout;
 
 use super::body::{Lease, ResponseBody, Source, Visit};
 use super::connect::{Connected, connect};
@@ -157,7 +158,20 @@ impl<B: Outgoing> Pool<B> {
         Box::pin(self.open(endpoint, cluster, multiplexed, policy)).await
     }
 
+    /// Within `timeouts.upstream_connect`, the wait for somebody else's attempt included.
     async fn open(
+        &self,
+        endpoint: &Endpoint<B>,
+        cluster: &Arc<Cluster>,
+        multiplexed: bool,
+        policy: &Policy,
+    ) -> Result<Link<B>, Error> {
+        let opening = self.open_now(endpoint, cluster, multiplexed, policy);
+        let opened = timeout(policy.timeouts.upstream_connect, opening).await;
+        opened.unwrap_or(Err(Error::ConnectTimeout))
+    }
+
+    async fn open_now(
         &self,
         endpoint: &Endpoint<B>,
         cluster: &Arc<Cluster>,
@@ -171,7 +185,7 @@ impl<B: Outgoing> Pool<B> {
                 return Ok(Link::Http2(stream));
             }
         }
-        match connect(cluster, endpoint.address, &self.tls, policy).await? {
+        match connect(cluster, endpoint.address, &self.tls).await? {
             Connected::Http1(io) => Http1::open(io, policy, self.now()).await.map(Link::Http1),
             Connected::Http2(io) => {
                 let connection = Http2::open(io, policy, self.now()).await?;

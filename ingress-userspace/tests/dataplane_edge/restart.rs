@@ -141,3 +141,25 @@ fn nothing_answers_for_a_vip_while_no_worker_has_come_yet() {
     });
     drop(foreign);
 }
+
+#[test]
+fn each_absence_of_the_workers_has_a_grace_time_of_its_own() {
+    if !possible() {
+        return;
+    }
+    let grace = std::time::Duration::from_secs(1);
+    let lab = EdgeLab::new(0);
+    on_edge(&lab, async || {
+        let mut brief = config();
+        brief.steering.listener_grace = grace;
+        let mut dataplane = start(&brief).await;
+        let first = std::time::Instant::now();
+        assert_times_out(&lab.client, EdgeLab::VIP4, 80);
+        // No SYN comes while the worker is there.
+        let mut worker = Worker::listening(&mut dataplane);
+        eventually("the first grace time is over", || first.elapsed() > grace);
+        worker.close();
+        assert_times_out(&lab.client, EdgeLab::VIP4, 80);
+        assert_eq!(count(&dataplane, Verdict::TcpNoListener), 0);
+    });
+}

@@ -209,8 +209,16 @@ impl Table {
         self.add("last fragment of TCP", last, Verdict::Fragment);
         let datagram = vip.clone().fragment(185, false).payload(17, &[0; 64]);
         self.add("fragment of UDP", datagram, Verdict::UdpUnserved);
-        let gre = vip.fragment(185, false).payload(47, &[0; 64]);
+        let gre = vip.clone().fragment(185, false).payload(47, &[0; 64]);
         self.add("fragment of GRE", gre, Verdict::ProtocolUnserved);
+        let icmp = if self.is_v4() { 1 } else { 58 };
+        for (name, offset, more) in [("first", 0, true), ("later", 185, false)] {
+            let ping = vip.clone().fragment(offset, more).payload(icmp, &[8, 0, 0, 0, 0, 1, 0, 1]);
+            self.add(&format!("{name} fragment of ICMP"), ping, Verdict::IcmpUnserved);
+            let denied = Packet::new(ip(self.side.denied), ip(self.side.guarded));
+            let denied = denied.fragment(offset, more).payload(6, &header);
+            self.add_for(GUARDED, &format!("denied {name} fragment"), denied, Verdict::Denied);
+        }
     }
 
     fn icmp(&mut self) {

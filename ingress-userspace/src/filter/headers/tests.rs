@@ -55,6 +55,24 @@ fn the_client_is_described_by_us() {
 }
 
 #[test]
+fn nothing_else_that_a_proxy_would_say_is_taken_from_the_client() {
+    let (headers, _) = sent(&[
+        ("x-forwarded-prefix", "/evil"),
+        ("x-forwarded-user", "admin"),
+        ("x-forwarded-ssl", "on"),
+        ("x-original-url", "/admin"),
+        ("x-original-uri", "/admin"),
+        ("x-other", "1"),
+    ]);
+    let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+    for name in names {
+        assert!(!name.contains("prefix") && !name.contains("user") && !name.contains("ssl"));
+        assert!(!name.starts_with("x-original-"), "{name}");
+    }
+    assert_eq!(headers["x-other"], "1");
+}
+
+#[test]
 fn forged_originals_do_not_pass() {
     let (headers, _) =
         sent(&[("x-original-forwarded-for", "forged"), ("x-original-forwarded-host", "forged")]);

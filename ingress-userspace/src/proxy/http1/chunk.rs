@@ -5,12 +5,12 @@
 //! were split into reads, except for where it is cut into pieces.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use memchr::memchr;
 
 use super::head::{header_name, header_value, trim};
 use crate::config::Limits;
-use crate::proxy::Failure;
+use crate::proxy::{Failure, trailer};
 
 /// Longest chunk-size line, with extension and line end.
 const SIZE_LINE: usize = 256;
@@ -44,13 +44,6 @@ enum State {
     DataEnd,
     Trailers,
     Done,
-}
-
-/// What becomes of a trailer field.
-enum Trailer {
-    Keep,
-    Drop,
-    Refuse,
 }
 
 // === impl Reader ===
@@ -152,12 +145,8 @@ impl Reader {
         let name = header_name(&line[..colon])?;
         let (from, to) = trim(&line, colon + 1);
         let value = header_value(line.slice(from..to))?;
-        match judge(&name) {
-            Trailer::Keep => {
-                self.trailers.append(name, value);
-            }
-            Trailer::Drop => {}
-            Trailer::Refuse => return Err(Failure::BadRequest("trailer field about framing")),
+        if trailer::is_kept(&name)? {
+            self.trailers.append(name, value);
         }
         Ok(())
     }
@@ -193,53 +182,6 @@ fn take_trailer_line(buffer: &mut BytesMut, left: usize) -> Result<Option<Bytes>
         Failure::BadRequest("") => Failure::HeadersTooLarge,
         other => other,
     })
-}
-
-/// RFC 9110 6.5.1: no field that is needed before the content is processed. Fields that frame or
-/// route a message are an attack; the others are left out.
-fn judge(name: &HeaderName) -> Trailer {
-    match name.as_str() {
-        "content-length" | "transfer-encoding" | "host" | "connection" | "upgrade" | "te"
-        | "trailer" | "keep-alive" | "proxy-connection" => Trailer::Refuse,
-        "authorization"
-        | "cookie"
-        | "set-cookie"
-        | "expect"
-        | "range"
-        | "max-forwards"
-        | "cache-control"
-        | "pragma"
-        | "content-encoding"
-        | "content-type"
-        | "content-range"
-        | "if-match"
-        | "if-none-match"
-        | "if-modified-since"
-        | "if-unmodified-since"
-        | "if-range"
-        | "age"
-        | "date"
-        | "expires"
-        | "location"
-        | "retry-after"
-        | "vary"
-        | "warning"
-        | "www-authenticate"
-        | "forwarded"
-        | "x-real-ip"
-        | "x-request-id"
-        | "x-scheme"
-        | "via" => Trailer::Drop,
-        name if name.starts_with("x-forwarded-")
-            || name.starts_with("x-original-")
-            || name.starts_with("proxy-")
-            || name.starts_with("ssl-client-")
-            || name.contains('_') =>
-        {
-            Trailer::Drop
-        }
-        _ => Trailer::Keep,
-    }
 }
 
 #[cfg(test)]

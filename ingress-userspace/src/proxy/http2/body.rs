@@ -15,8 +15,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::record::Record;
 use super::streams::Stream;
-use crate::proxy::Failure;
 use crate::proxy::body::ReplyBody;
+use crate::proxy::{Failure, Settings, trailer};
 
 /// The body of a request: 413 beyond the limit, 408 when the client pauses too long.
 pub struct Body {
@@ -28,6 +28,8 @@ pub struct Body {
     /// Data has come since the timer was set.
     progress: bool,
     received: Rc<Cell<u64>>,
+    /// Trailer fields that are taken.
+    most_trailers: usize,
 }
 
 /// The body of an answer. Tells the connection how it goes on, and the record how it ended.
@@ -41,15 +43,17 @@ pub(super) struct Reported {
 // === impl Body ===
 
 impl Body {
-    /// `limit` in bytes, 0 = none.
-    pub(super) fn new(
-        incoming: Incoming,
-        limit: u64,
-        timeout: Duration,
-        received: Rc<Cell<u64>>,
-    ) -> Self {
-        let left = (limit != 0).then_some(limit);
-        Self { incoming, left, timeout, timer: None, progress: true, received }
+    pub(super) fn new(incoming: Incoming, settings: &Settings, received: Rc<Cell<u64>>) -> Self {
+        let Settings { limits, timeouts, .. } = settings;
+        Self {
+            incoming,
+            left: (limits.request_body != 0).then_some(limits.request_body),
+            timeout: timeouts.client_body,
+            timer: None,
+            progress: true,
+            received,
+            most_trailers: limits.request_header_count,
+        }
     }
 
     pub(in crate::proxy) fn poll_frame(
@@ -94,7 +98,10 @@ impl Body {
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(length).ok_or(Failure::BodyTooLarge)?;
         }
-        Ok(frame)
+        match frame.into_trailers() {
+            Ok(trailers) => trailer::keep(trailers, self.most_trailers).map(Frame::trailers),
+            Err(data) => Ok(data),
+        }
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -138,10 +145,12 @@ impl http_body::Body for Reported {
         match &polled {
             Some(Ok(frame)) => {
                 this.record.sent(frame.data_ref().map_or(0, Bytes::len));
+                if frame.is_data() {
+                    // The last piece waits for the client's window like the others.
+                    this.stream.gave();
+                }
                 if this.body.is_end_stream() || frame.is_trailers() {
                     this.record.complete();
-                } else {
-                    this.stream.gave();
                 }
             }
             // hyper resets the stream: the client must not take a part for the whole.

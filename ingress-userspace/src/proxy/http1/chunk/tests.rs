@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 use rstest::rstest;
 
+use http::HeaderName;
+
 use super::*;
 
 #[derive(Debug, Default, PartialEq)]
