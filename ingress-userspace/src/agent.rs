@@ -4,8 +4,10 @@
 //! compiler is given, and the log of problems: each is logged once when it appears and once when it
 //! is gone. Knows nothing of sockets and kernel programs.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::Config;
@@ -14,6 +16,7 @@ use crate::routing::{Compiled, Compiler, Settings};
 use crate::snapshot::Publisher;
 use crate::source::Update;
 use crate::source::manifests::ManifestSource;
+use crate::telemetry::budget::PROBLEMS;
 use anyhow::Context;
 
 /// Source, compiler and publisher of one node.
@@ -25,6 +28,9 @@ pub struct Agent {
     publisher: Publisher,
     source_problems: BTreeSet<Problem>,
     version: u64,
+    published: SystemTime,
+    /// All problems, until the next change.
+    listed: RefCell<Option<Arc<[Problem]>>>,
 }
 
 // === impl Agent ===
@@ -44,6 +50,8 @@ impl Agent {
             publisher,
             source_problems: BTreeSet::new(),
             version: 0,
+            published: SystemTime::now(),
+            listed: RefCell::default(),
         };
         agent.apply(first);
         Ok(agent)
@@ -90,6 +98,18 @@ impl Agent {
         self.source_problems.len() + self.compiler.problems().len()
     }
 
+    /// The same as values, documents' first. Put together once for each change.
+    pub fn current_problems(&self) -> Arc<[Problem]> {
+        let list =
+            || self.source_problems.iter().cloned().chain(self.compiler.problems()).collect();
+        self.listed.borrow_mut().get_or_insert_with(list).clone()
+    }
+
+    /// When the newest snapshot was published.
+    pub fn published(&self) -> SystemTime {
+        self.published
+    }
+
     fn apply(&mut self, update: Update) {
         self.log_source_problems(update.problems);
         let now = now();
@@ -103,6 +123,8 @@ impl Agent {
     fn publish(&mut self, compiled: Compiled) {
         self.log(&compiled);
         self.version += 1;
+        self.published = SystemTime::now();
+        self.listed.take();
         let mut snapshot = compiled.snapshot;
         snapshot.version = self.version;
         self.publisher.publish(snapshot);
@@ -110,10 +132,10 @@ impl Agent {
 
     fn log(&self, compiled: &Compiled) {
         for problem in &compiled.problems {
-            tracing::warn!("{problem}");
+            tracing::warn!(target: PROBLEMS, "{problem}");
         }
         for problem in &compiled.resolved {
-            tracing::info!(%problem, "resolved");
+            tracing::info!(target: PROBLEMS, %problem, "resolved");
         }
         if !compiled.touched.is_empty() {
             tracing::debug!(hosts = compiled.touched.len(), "compiled");
@@ -123,11 +145,12 @@ impl Agent {
     fn log_source_problems(&mut self, problems: Vec<Problem>) {
         let present: BTreeSet<Problem> = problems.into_iter().collect();
         for problem in present.difference(&self.source_problems) {
-            tracing::warn!("{problem}");
+            tracing::warn!(target: PROBLEMS, "{problem}");
         }
         for problem in self.source_problems.difference(&present) {
-            tracing::info!(%problem, "resolved");
+            tracing::info!(target: PROBLEMS, %problem, "resolved");
         }
+        self.listed.take();
         self.source_problems = present;
     }
 }

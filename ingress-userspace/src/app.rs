@@ -6,6 +6,7 @@
 //! the kernel programs, a signal.
 
 mod entrance;
+mod inspect;
 mod signals;
 mod workers;
 
@@ -15,17 +16,20 @@ use std::sync::Arc;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 
+use crate::admin::{Admin, Asks};
 use crate::agent::Agent;
 use crate::cli::RunOptions;
-use crate::config::{Config, ConfigError, read};
+use crate::config::{Config, read};
 use crate::proxy;
 use crate::proxy::access_log::AccessLog;
 use crate::snapshot::Publisher;
 use crate::source::file::FileSource;
+use crate::telemetry::budget;
 use crate::tls;
 use crate::upstream::ClientTls;
 
 use entrance::Entrance;
+use inspect::{Inside, Reloads};
 use signals::{Signal, Signals};
 use workers::Workers;
 
@@ -50,6 +54,12 @@ struct App {
     entrance: Entrance,
     workers: Workers,
     signals: Signals,
+    /// The configuration in force, to be shown.
+    effective: Arc<Config>,
+    reloads: Reloads,
+    asks: Asks,
+    /// Ends with the process.
+    _admin: Option<Admin>,
 }
 
 // === impl App ===
@@ -59,6 +69,7 @@ impl App {
         let config = &options.config;
         // First of all: a signal that comes during the start is not lost.
         let signals = Signals::new().context("signal handlers")?;
+        let (admin, asks) = administration(config);
         let config_file = FileSource::start(&options.config_path)
             .with_context(|| format!("watch {}", options.config_path.display()))?;
         let settings = Arc::new(ArcSwap::from_pointee(proxy::Settings::from(config)));
@@ -76,9 +87,16 @@ impl App {
         for doubt in doubts {
             tracing::warn!("system roots for HTTPS endpoints: {doubt}");
         }
+        let counters: Arc<[_]> = places.iter().map(|_| Arc::default()).collect();
+        let inside = Inside {
+            publisher: publisher.clone(),
+            counters: Arc::clone(&counters),
+            places: places.clone(),
+        };
         let shared = workers::Shared {
             settings: settings.clone(),
             publisher,
+            counters,
             tls,
             upstream_tls: Arc::new(upstream_tls),
             access_log,
@@ -86,22 +104,42 @@ impl App {
         };
         let workers = Workers::start(shared, &mut entrance)?;
 
+        if let Some(admin) = &admin {
+            admin.show(inside);
+        }
         tracing::info!(
             workers = workers.len(),
             problems = agent.problems(),
             version = env!("CARGO_PKG_VERSION"),
             "ready"
         );
-        Ok(Self { options, config_file, settings, agent, entrance, workers, signals })
+        Ok(Self {
+            effective: Arc::new(options.config.clone()),
+            options,
+            config_file,
+            settings,
+            agent,
+            entrance,
+            workers,
+            signals,
+            reloads: Reloads::new(),
+            asks,
+            _admin: admin,
+        })
     }
 
     async fn serve(mut self) -> anyhow::Result<ExitCode> {
+        let mut cut_short = tokio::time::interval(budget::WINDOW);
         loop {
             tokio::select! {
                 () = self.agent.step() => {}
                 () = self.config_file.changed() => self.reread().await,
                 exited = self.workers.exited() => self.workers.replace(exited, &mut self.entrance),
                 event = self.entrance.event() => println!("{event}"),
+                ask = self.asks.next() => if self.answer(ask, false) {
+                    return self.drain().await;
+                },
+                _ = cut_short.tick() => budget::tell(),
                 signal = self.signals.next() => match signal {
                     Signal::Stop => return self.drain().await,
                     Signal::Reread => {
@@ -120,22 +158,26 @@ impl App {
     async fn reread(&mut self) {
         let read = read::read(&self.options.config_path, &self.options.overrides);
         let next = match read {
-            Ok(next) if next == self.options.config => return,
+            Ok(next) if next == self.options.config => return self.reloads.unchanged(),
             Ok(next) => next,
-            Err(errors) => return refuse(&errors),
+            Err(errors) => return self.reloads.refused(&errors),
         };
         if let Err(error) = self.entrance.apply(&next).await {
-            tracing::error!("configuration not taken: {error:#}");
+            self.reloads.failed(vec![format!("{error:#}")]);
             return;
         }
         self.settings.store(Arc::new(proxy::Settings::from(&next)));
         let before = std::mem::replace(&mut self.options.config, next.clone());
-        if before.workers != next.workers || before.access_log != next.access_log {
-            tracing::warn!("workers and access_log take effect with the next start");
+        let at_start =
+            |config: &Config| (config.workers, config.access_log.clone(), config.admin.clone());
+        if at_start(&before) != at_start(&next) {
+            tracing::warn!("workers, access_log and admin take effect with the next start");
         }
         if compiles_differently(&before, &next) {
             self.reconfigure_agent(&next);
         }
+        self.effective = Arc::new(next);
+        self.reloads.taken();
         tracing::info!("configuration taken");
     }
 
@@ -155,6 +197,9 @@ impl App {
                     tracing::info!("drained");
                     return Ok(ExitCode::SUCCESS);
                 }
+                ask = self.asks.next() => {
+                    self.answer(ask, true);
+                }
                 signal = self.signals.next() => if matches!(signal, Signal::Stop) {
                     tracing::warn!("ended before all requests were done");
                     return Ok(ExitCode::FAILURE);
@@ -164,9 +209,14 @@ impl App {
     }
 }
 
-fn refuse(errors: &[ConfigError]) {
-    for error in errors {
-        tracing::error!("configuration not taken: {error}");
+/// Traffic does not depend on the administration: without it the node serves all the same.
+fn administration(config: &Config) -> (Option<Admin>, Asks) {
+    match Admin::start(&config.admin) {
+        Ok((admin, asks)) => (Some(admin), asks),
+        Err(error) => {
+            tracing::error!("no administration: {error}");
+            (None, Asks::default())
+        }
     }
 }
 

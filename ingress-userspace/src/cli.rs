@@ -9,12 +9,15 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::telemetry::{self, Format};
 
+pub mod ask;
 pub mod check;
 pub mod completions;
 pub mod config;
 pub mod convert;
 pub mod detach;
+pub mod drain;
 pub mod man;
+pub mod probe;
 pub mod reference;
 pub mod run;
 pub mod version;
@@ -49,6 +52,10 @@ enum Command {
     Convert(convert::Arguments),
     /// Take programs, links, maps and VIP routes off this node.
     Detach(detach::Arguments),
+    /// Ask a running process whether it is live or ready; the answer is the exit code.
+    Probe(probe::Arguments),
+    /// Ask a running process to drain: finish its requests and end.
+    Drain(drain::Arguments),
     /// Print the configuration in force and where each value is from.
     Config(config::Arguments),
     /// Print completions for a shell.
@@ -97,6 +104,8 @@ impl Cli {
             Command::Check(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Convert(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Detach(arguments) => arguments.execute(&mut std::io::stdout().lock()),
+            Command::Probe(arguments) => arguments.execute(&mut std::io::stdout().lock()),
+            Command::Drain(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Config(arguments) => {
                 arguments.execute(std::env::vars(), &mut std::io::stdout().lock())
             }

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub mod access_log;
+pub mod admin;
 pub mod duration;
 pub mod effective;
 pub mod read;
@@ -17,6 +18,7 @@ pub mod size;
 mod validate;
 
 pub use access_log::AccessLogTarget;
+pub use admin::AdminConfig;
 pub use read::{ConfigError, Overrides};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -39,6 +41,8 @@ pub struct Config {
     pub annotations: AnnotationsConfig,
     /// `off`, `stdout` (the default) or the path of a file.
     pub access_log: AccessLogTarget,
+    /// Where the process tells about itself.
+    pub admin: AdminConfig,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 //!
 //! Control (one single-thread runtime): objects come in from a [`source`], become a typed
 //! [`model`], are compiled by [`routing`] into an immutable snapshot, and the kernel side is kept
-//! equal to the plan by [`dataplane`].
+//! equal to the plan by [`dataplane`]. [`admin`] tells about it, on a thread of its own.
 //!
 //! Between: [`snapshot`] hands each new version to the workers and collects what they serve.
 //!
@@ -16,6 +16,7 @@ pub mod app;
 pub mod cli;
 
 // Control
+pub mod admin;
 pub mod dataplane;
 pub mod model;
 pub mod routing;
@@ -33,6 +34,7 @@ pub mod upstream;
 // Shared
 pub mod config;
 pub mod htpasswd;
+pub mod metrics;
 pub mod net;
 pub mod telemetry;
 pub mod yaml;

@@ -10,6 +10,8 @@ use genkan::cli::Cli;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    // The first call fixes the start of the process.
+    genkan::metrics::process::uptime();
     let cli = Cli::parse();
     match cli.execute(genkan::app::run) {
         Ok(code) => code,

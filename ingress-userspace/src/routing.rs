@@ -12,6 +12,7 @@ pub mod filters;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixture;
 pub mod host;
+pub mod listing;
 mod matcher;
 pub mod path;
 pub mod pattern;

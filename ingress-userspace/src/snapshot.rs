@@ -57,6 +57,11 @@ impl Publisher {
         Subscriber { cache, shared: self.shared.clone(), worker }
     }
 
+    /// The version that a worker serves; 0 before its first.
+    pub fn served_by(&self, worker: usize) -> u64 {
+        self.shared.acknowledged[worker].load(Ordering::Acquire)
+    }
+
     /// The lowest version that any worker serves.
     pub fn served_by_all(&self) -> u64 {
         self.shared.acknowledged.iter().map(|v| v.load(Ordering::Acquire)).min().unwrap_or(0)

@@ -1,11 +1,20 @@
 //! Logging: what is written, where and in which form.
 //!
-//! Diagnostics go to standard error, one line each; targets are `genkan::...`.
+//! Diagnostics go to standard error, one line each; targets are `genkan::...`. What is written can
+//! be changed while the process runs ([`level`]); one place of the code that has much to say is cut
+//! short and the rest counted ([`budget`]).
 
 use std::io;
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt, reload};
+
+pub mod budget;
+pub mod level;
+
+use budget::Budget;
 
 /// Form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -22,14 +31,18 @@ pub enum Format {
 ///
 /// A filter that does not parse, or a second call.
 pub fn init(filter: &str, format: Format) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder().parse(filter)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let set = match format {
-        Format::Text => {
-            let colours = io::IsTerminal::is_terminal(&io::stderr());
-            lines.with_ansi(colours).try_init()
-        }
-        Format::Json => lines.json().flatten_event(true).try_init(),
+    let (chosen, handle) = reload::Layer::new(EnvFilter::builder().parse(filter)?);
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match format {
+        Format::Text => lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
     };
-    set.map_err(|error| anyhow::anyhow!("{error}"))
+    tracing_subscriber::registry()
+        .with(chosen)
+        .with(Budget)
+        .with(lines)
+        .try_init()
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    level::keep(filter, handle);
+    Ok(())
 }

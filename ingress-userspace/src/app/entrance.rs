@@ -9,7 +9,7 @@ use anyhow::Context;
 use super::workers::Place;
 use crate::cli::RunOptions;
 use crate::config::{Config, VipConfig};
-use crate::dataplane::{Dataplane, Event, Events, KernelLog, Options, Report};
+use crate::dataplane::{Dataplane, Event, Events, KernelLog, Options, Report, VipCounters};
 use crate::net::address;
 use crate::net::listen::{Family, ListenerGroup, listen_direct};
 use crate::net::load::{LoadBoard, LoadSlot};
@@ -26,6 +26,17 @@ pub(super) struct Steered {
     groups: Vec<ListenerGroup>,
     events: Option<Events>,
     log: Option<KernelLog>,
+}
+
+/// What the kernel side says about itself.
+pub(super) enum Told {
+    Bound,
+    Steered {
+        report: Report,
+        counters: Vec<VipCounters>,
+        /// Why the counters could not be read.
+        error: Option<String>,
+    },
 }
 
 /// What happened to a packet, with the name of its VIP.
@@ -111,6 +122,17 @@ impl Entrance {
                      start again"
                 );
                 Ok(())
+            }
+        }
+    }
+
+    pub(super) fn told(&self) -> Told {
+        let Self::Steered(steered) = self else { return Told::Bound };
+        let report = steered.dataplane.report();
+        match steered.dataplane.counters() {
+            Ok(counters) => Told::Steered { report, counters, error: None },
+            Err(error) => {
+                Told::Steered { report, counters: Vec::new(), error: Some(error.to_string()) }
             }
         }
     }

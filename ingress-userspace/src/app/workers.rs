@@ -13,6 +13,7 @@ use super::entrance::Entrance;
 use crate::config::Config;
 use crate::net::cpu;
 use crate::proxy::access_log::AccessLog;
+use crate::proxy::counters::Counters;
 use crate::proxy::worker::{Exit, WorkerHandle, WorkerParts};
 use crate::proxy::{self, worker};
 use crate::snapshot::Publisher;
@@ -27,6 +28,8 @@ pub(super) struct Shared {
     pub(super) upstream_tls: Arc<ClientTls>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) places: Vec<Place>,
+    /// One for each place.
+    pub(super) counters: Arc<[Arc<Counters>]>,
 }
 
 /// Where a worker runs.
@@ -91,6 +94,11 @@ impl Workers {
         }
     }
 
+    /// Whether each place has a worker.
+    pub(super) fn running(&self) -> Vec<bool> {
+        self.handles.iter().map(Option::is_some).collect()
+    }
+
     pub(super) fn drain(&self) {
         for handle in self.handles.iter().flatten() {
             handle.drain();
@@ -126,11 +134,13 @@ fn spawn(shared: &Shared, index: usize, entrance: &mut Entrance) -> anyhow::Resu
         settings: shared.settings.clone(),
         snapshots: shared.publisher.subscribe(index),
         load: entrance.load(index),
+        counters: shared.counters[index].clone(),
         tls: shared.tls.clone(),
         upstream_tls: shared.upstream_tls.clone(),
         access_log: shared.access_log.clone(),
     };
     let handle = worker::spawn(parts).with_context(|| format!("worker {index}"))?;
     entrance.admit(index, &copies).with_context(|| format!("listeners of worker {index}"))?;
+    shared.counters[index].starts.add(1);
     Ok(handle)
 }

@@ -39,6 +39,7 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
     tls(&mut faults, config);
     steering(&mut faults, config);
     annotations(&mut faults, config);
+    admin(&mut faults, config);
     faults.0
 }
 
@@ -201,6 +202,34 @@ fn annotations(faults: &mut Faults, config: &Config) {
         faults.require(valid, &format!("annotations.ignore[{index}]"), || {
             format!("{key:?} is not a key: write it without its prefix")
         });
+    }
+}
+
+fn admin(faults: &mut Faults, config: &Config) {
+    // A Unix socket's path has at most 107 bytes; one is made beside it, with a process id.
+    const LONGEST: usize = 96;
+    let admin = &config.admin;
+    if let Some(path) = admin.socket.path() {
+        let length = path.as_os_str().len();
+        faults.require(
+            path.is_absolute() && length <= LONGEST && path.file_name().is_some(),
+            "admin.socket",
+            || {
+                format!(
+                    "{:?} is neither `off` nor an absolute path of at most {LONGEST} bytes",
+                    path.display()
+                )
+            },
+        );
+    }
+    if let Some(group) = &admin.group {
+        faults.require(!group.is_empty(), "admin.group", || "empty".to_owned());
+    }
+    if let Some(address) = admin.listen {
+        faults.require(address.ip().is_loopback(), "admin.listen", || {
+            format!("{address} is no loopback address: others must not read it")
+        });
+        faults.require(address.port() != 0, "admin.listen", || "port 0".to_owned());
     }
 }
 

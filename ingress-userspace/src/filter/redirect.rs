@@ -61,6 +61,7 @@ mod tests {
                 namespace: "ns".into(),
                 ingress: "i".into(),
                 path: path.into(),
+                kind: None,
                 action: Action::Forward(ClusterId(0)),
                 rewrite: None,
                 https_redirect: Some(Redirect { status: 308, drop_trailing_slash: true }),

@@ -75,12 +75,14 @@ impl ProxyContext {
         settings.local.clone()
     }
 
-    /// Keeps the pools in order. Runs as long as the worker, also while it drains.
-    pub async fn maintain(&self) {
+    /// Keeps the pools in order. Runs as long as the worker, also while it drains; `beat` is called
+    /// each time.
+    pub async fn maintain(&self, beat: impl Fn()) {
         let mut ticks = tokio::time::interval(SWEEP);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            beat();
             self.settings();
             self.upstreams.sweep(&self.snapshot());
         }

@@ -1,15 +1,17 @@
 //! What a worker counts. Written by one thread, read by the scrape.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::error::Failure;
+use crate::metrics::{Counter, process};
 
-/// A counter that one thread writes: a load and a store, no locked instruction.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
+/// Of one worker's place: they go on when another thread takes it.
 #[derive(Debug, Default)]
 pub struct Counters {
+    /// Threads that have had the place. Written by whoever starts them.
+    pub starts: Counter,
+    /// Milliseconds of the process's life when the worker last moved.
+    beat: Counter,
     /// Connections accepted and served.
     pub connections: Counter,
     /// Connections open now.
@@ -36,27 +38,19 @@ pub struct Counters {
     pub log_dropped: Counter,
 }
 
-// === impl Counter ===
-
-impl Counter {
-    #[inline]
-    pub fn add(&self, n: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
-    }
-
-    #[inline]
-    pub fn set(&self, n: u64) {
-        self.0.store(n, Ordering::Relaxed);
-    }
-
-    pub fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 // === impl Counters ===
 
 impl Counters {
+    /// The worker moves: to be called about once a second.
+    pub fn beat(&self) {
+        self.beat.set(u64::try_from(process::uptime().as_millis()).unwrap_or(u64::MAX));
+    }
+
+    /// When it last moved, as [`process::uptime`] was then.
+    pub fn last_beat(&self) -> Duration {
+        Duration::from_millis(self.beat.value())
+    }
+
     /// One answered request, or one that could not be read.
     pub fn answered(&self, status: u16) {
         let class = usize::from(status / 100).clamp(1, 5) - 1;

@@ -51,6 +51,8 @@ pub struct WorkerParts {
     pub settings: Arc<ArcSwap<Settings>>,
     pub snapshots: Subscriber,
     pub load: LoadSlot,
+    /// Of the worker's place; a replacement goes on with them.
+    pub counters: Arc<Counters>,
     /// Towards clients.
     pub tls: tls::Acceptor,
     /// Towards endpoints.
@@ -95,7 +97,7 @@ pub fn spawn(parts: WorkerParts) -> io::Result<WorkerHandle> {
         drain: CancellationToken::new(),
         #[cfg(any(test, feature = "testing"))]
         panic: CancellationToken::new(),
-        counters: Arc::default(),
+        counters: parts.counters.clone(),
     };
     let drain = controls.drain.clone();
     #[cfg(any(test, feature = "testing"))]
@@ -203,7 +205,7 @@ fn run(
         };
         tokio::select! {
             () = serving => {}
-            () = state.context.maintain() => {}
+            () = state.context.maintain(|| state.counters.beat()) => {}
             () = logging => {}
             () = controls.panicked() => panic!("asked to panic by a test"),
         }

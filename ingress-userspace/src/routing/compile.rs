@@ -320,6 +320,10 @@ impl Compiler {
     fn touch_secret(&mut self, key: &SecretKey) {
         self.dirty.hosts.extend(self.secrets.watchers(key).cloned());
         self.dirty.default_certificate |= self.settings.default_certificate.as_ref() == Some(key);
+        match self.secrets.find(key) {
+            Some(known) => self.snapshot.secrets.insert(key.clone(), Arc::new(known.facts())),
+            None => self.snapshot.secrets.remove(key),
+        }
     }
 
     /// Compiles what is dirty, clusters first, because problems tell their state.

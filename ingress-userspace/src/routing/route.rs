@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::cluster::ClusterId;
 use super::filters::Filters;
 use super::rewrite::Rewrite;
+use crate::model::PathKind;
 
 #[derive(Debug, Clone)]
 pub struct Route {
@@ -14,6 +15,8 @@ pub struct Route {
     pub ingress: Arc<str>,
     /// The rule's path as written.
     pub path: Arc<str>,
+    /// `None`: a default backend.
+    pub kind: Option<PathKind>,
     pub action: Action,
     pub rewrite: Option<Rewrite>,
     /// T11: plain HTTP requests of this route are redirected.

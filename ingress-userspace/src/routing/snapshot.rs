@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustls::sign::CertifiedKey;
 
 use super::cluster::{Cluster, ClusterId};
+use super::listing::CertificateFacts;
 use super::matcher::Matcher;
 use super::route::Route;
 use super::trie::Trie;
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub(super) fallback: Option<Arc<Route>>,
     pub(super) clusters: Trie<ClusterId, Arc<Cluster>>,
     pub(super) certificates: ByName<HostCertificate>,
+    /// What can be told about each usable Secret, by namespace and name.
+    pub(super) secrets: Trie<(Arc<str>, Arc<str>), Arc<CertificateFacts>>,
     /// Shown to names that nobody knows, before the listener's own: the certificate of a `tls`
     /// entry without hosts, of an Ingress that serves the empty host (T2).
     pub(super) unknown_certificate: Option<Arc<CertifiedKey>>,
@@ -43,6 +46,8 @@ pub(super) struct ByName<V> {
 #[derive(Debug, Clone, Default)]
 pub struct HostRoutes {
     pub(super) matcher: Matcher,
+    /// The routes in the matcher, each once.
+    pub(super) listed: Box<[Arc<Route>]>,
     /// Default of the host (C5).
     pub(super) default: Option<Arc<Route>>,
 }

@@ -3,7 +3,7 @@
 //! Four levels of sixteen children, chosen by the bits of a seeded hash, end in buckets. The depth
 //! does not depend on the number of entries, so an edit of a shared map always costs the same five
 //! allocations of bounded size and a lookup the same five loads; past 65,536 entries only the
-//! buckets grow. Not for iteration: the order is that of the hash, which differs between runs.
+//! buckets grow. The order of its entries is that of the hash, which differs between runs.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -50,6 +50,8 @@ type Edit<'a, K, V> = dyn FnMut(Option<&Bucket<K, V>>) -> Option<Bucket<K, V>> +
 trait Level<K, V>: Clone + Default {
     fn bucket(&self, bits: u64) -> Option<&Bucket<K, V>>;
 
+    fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a K, &'a V));
+
     /// Replaces the bucket by what `edit` makes of it and tells whether this level is empty now.
     fn edit(&mut self, bits: u64, edit: &mut Edit<'_, K, V>) -> bool;
 }
@@ -82,6 +84,13 @@ impl<K: Clone + Eq + Hash, V: Clone> Trie<K, V> {
         let hash = self.hasher.hash_one(key);
         let found = root.bucket(hash)?.iter().find(|e| e.hash == hash && e.key.borrow() == key)?;
         Some(&found.value)
+    }
+
+    /// Every entry once.
+    pub(super) fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a K, &'a V)) {
+        if let Some(root) = &self.root {
+            root.each(visit);
+        }
     }
 
     pub(super) fn insert(&mut self, key: K, value: V) {
@@ -146,6 +155,10 @@ impl<N: Level<K, V>, K, V> Level<K, V> for Branch<N> {
         self.children[slot(bits)].as_ref()?.bucket(bits >> BITS)
     }
 
+    fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a K, &'a V)) {
+        self.children.iter().flatten().for_each(|child| child.each(visit));
+    }
+
     fn edit(&mut self, bits: u64, edit: &mut Edit<'_, K, V>) -> bool {
         let child = &mut self.children[slot(bits)];
         if Arc::make_mut(child.get_or_insert_default()).edit(bits >> BITS, edit) {
@@ -166,6 +179,11 @@ impl<K, V> Default for Leaves<K, V> {
 impl<K: Clone, V: Clone> Level<K, V> for Leaves<K, V> {
     fn bucket(&self, bits: u64) -> Option<&Bucket<K, V>> {
         self.buckets[slot(bits)].as_ref()
+    }
+
+    fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a K, &'a V)) {
+        let entries = self.buckets.iter().flatten().flat_map(|bucket| bucket.iter());
+        entries.for_each(|entry| visit(&entry.key, &entry.value));
     }
 
     fn edit(&mut self, bits: u64, edit: &mut Edit<'_, K, V>) -> bool {
@@ -207,6 +225,11 @@ mod tests {
             }
             for (trie, map) in [(&trie, &map), (&old, &old_map)] {
                 prop_assert_eq!(trie.len(), map.len());
+                let mut walked = BTreeMap::new();
+                trie.each(&mut |&key, &value| {
+                    assert!(walked.insert(key, value).is_none());
+                });
+                prop_assert_eq!(&walked, map);
                 for key in 0..200 {
                     prop_assert_eq!(trie.get(&key), map.get(&key));
                 }

@@ -98,6 +98,7 @@ impl EdgeBuilder {
                 settings: settings.clone(),
                 snapshots: publisher.subscribe(index),
                 load: board.slot(index),
+                counters: Arc::default(),
                 tls: tls.clone(),
                 upstream_tls: upstream_tls.clone(),
                 access_log: self.access_log.clone(),

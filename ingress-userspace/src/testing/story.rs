@@ -17,6 +17,8 @@ use tempfile::TempDir;
 use super::backend::{Backend, Protocol};
 use super::deadline::{DEADLINE, eventually_some};
 use super::lab::{EdgeLab, Host, Process};
+use crate::admin::client::Client;
+use crate::config::admin::AdminSocket;
 use crate::config::{Config, VipConfig};
 
 mod client;
@@ -94,6 +96,12 @@ impl Story {
         self
     }
 
+    /// Asks the newest process of the edge about itself.
+    pub fn admin(&self) -> Client {
+        let socket = self.config.admin.socket.path().expect("the story's process has a socket");
+        Client::new(socket, DEADLINE)
+    }
+
     pub fn pod_addresses(&self, pods: &[usize]) -> Vec<IpAddr> {
         pods.iter().flat_map(|&pod| self.lab.pod_addresses(pod)).collect()
     }
@@ -166,6 +174,7 @@ impl Story {
         let backends = backends.collect();
         let mut config = Config { vips: vec![vip()], ..Config::default() };
         config.classes.serve_classless = true;
+        config.admin.socket = AdminSocket::At(directory.path().join("admin.sock"));
         let story = Self {
             process: None,
             backends,

@@ -26,7 +26,7 @@ fn reads_values_units_and_defaults() {
     let text = format!(
         "{VIP}  interfaces: [eth0]\n  deny: [198.51.100.0/24]\ncompat: nginx\n\
          timeouts: {{client_header: 1500ms, drain: 2m, keep_alive: 30}}\n\
-         limits: {{request_body: 8m}}\nendpoints: {{allow: [127.0.0.0/8]}}\n"
+         limits: {{request_body: 8m}}\nadmin: {{socket: off, listen: '[::1]:9000'}}\nendpoints: {{allow: [127.0.0.0/8]}}\n"
     );
     let config = parsed(&text).unwrap();
     assert_eq!(config.compat, Compat::Nginx);
@@ -34,6 +34,8 @@ fn reads_values_units_and_defaults() {
     assert_eq!(config.timeouts.drain, Duration::from_secs(120));
     assert_eq!(config.timeouts.keep_alive, Duration::from_secs(30));
     assert_eq!(config.limits.request_body, 8 << 20);
+    assert_eq!(config.admin.socket.path(), None);
+    assert_eq!(config.admin.listen, Some("[::1]:9000".parse().unwrap()));
     let ports: Vec<_> = config.vips[0].ports.iter().map(|p| (p.port, p.protocol)).collect();
     assert_eq!(ports, [(80, PortProtocol::Http), (443, PortProtocol::Https)]);
 }
@@ -146,6 +148,11 @@ fn the_checks_refuse_what_types_cannot() {
         ("limits: {connections: 0}".to_owned(), "limits.connections"),
         ("tls: {default_certificate: cert}".to_owned(), "tls.default_certificate"),
         ("steering: {cpumap: 100000}".to_owned(), "steering.cpumap"),
+        ("admin: {socket: run/admin.sock}".to_owned(), "admin.socket"),
+        (format!("admin: {{socket: /{}}}", "a".repeat(100)), "admin.socket"),
+        ("admin: {group: ''}".to_owned(), "admin.group"),
+        ("admin: {listen: '10.0.0.1:9000'}".to_owned(), "admin.listen"),
+        ("admin: {listen: '127.0.0.1:0'}".to_owned(), "admin.listen"),
     ] {
         let errors = parse(&text, Path::new("c"), &Overrides::default()).expect_err(&text);
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();

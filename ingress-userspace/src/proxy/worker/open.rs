@@ -33,6 +33,8 @@ struct Shared {
 impl OpenConnections {
     pub fn new(load: LoadSlot, counters: Arc<Counters>) -> Self {
         let (number, none) = (Cell::new(0), Notify::new());
+        // A thread that had the place before may have left some.
+        counters.connections_open.set(0);
         Self { shared: Rc::new(Shared { number, load, counters, none }) }
     }
 

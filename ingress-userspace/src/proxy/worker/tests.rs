@@ -34,6 +34,7 @@ impl Running {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             snapshots: publisher.subscribe(0),
             load: board.slot(0),
+            counters: Arc::default(),
             tls: tls::Acceptor::new(publisher.head()).unwrap(),
             upstream_tls: Arc::new(ClientTls::new(rustls::RootCertStore::empty())),
             access_log: None,

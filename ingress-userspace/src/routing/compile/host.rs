@@ -55,9 +55,13 @@ pub(super) fn compile(
     let tls = tls::associate(host, members, context.secrets, context.now, &mut problems);
     let shut = shutting(host, members, &mut problems);
     let context = Context { shut, ..context };
-    let routes = members.iter().any(|record| record.has_rules_for(host)).then(|| HostRoutes {
-        matcher: Matcher::new(path_rules(host, members, &tls, context, &mut problems)),
-        default: default_route(host, members, &tls, context, &mut problems),
+    let routes = members.iter().any(|record| record.has_rules_for(host)).then(|| {
+        let rules = path_rules(host, members, &tls, context, &mut problems);
+        HostRoutes {
+            listed: rules.iter().map(|rule| rule.route.clone()).collect(),
+            matcher: Matcher::new(rules),
+            default: default_route(host, members, &tls, context, &mut problems),
+        }
     });
     let HostTls { certificate, secrets, is_usable: _ } = tls;
     CompiledHost { routes, certificate, secrets, problems }
@@ -187,6 +191,7 @@ fn default_of(
         namespace: object.namespace.clone(),
         ingress: object.name.clone(),
         path: "".into(),
+        kind: None,
         action: action_of(record, backend, context),
         rewrite: None,
         https_redirect,
@@ -286,6 +291,7 @@ impl Candidate<'_> {
             namespace: object.namespace.clone(),
             ingress: object.name.clone(),
             path: written.into(),
+            kind: Some(path.kind),
             action: action_of(record, &path.backend, context),
             rewrite: rewrite.transpose().map_err(|why| {
                 format!("rewrite-target takes groups of {written:?} read as a regex, but {why}")

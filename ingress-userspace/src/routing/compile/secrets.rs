@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::{CertificateSecret, HostPattern, ObjectRef};
+use crate::routing::listing::CertificateFacts;
 
 /// A certificate that ends within this many seconds is reported (T10).
 pub(super) const SOON: i64 = 7 * 24 * 3600;
@@ -120,6 +121,22 @@ impl Secrets {
     fn drop_moment(&mut self, key: &SecretKey) {
         if let Some(moment) = self.known.get_mut(key).and_then(|known| known.moment.take()) {
             self.moments.remove(&(moment, key.clone()));
+        }
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    pub(super) fn facts(&self) -> CertificateFacts {
+        let secret = &self.secret;
+        CertificateFacts {
+            namespace: secret.object.namespace.clone(),
+            secret: secret.object.name.clone(),
+            names: secret.names.clone(),
+            not_before: secret.not_before,
+            not_after: secret.not_after,
+            fingerprint: secret.fingerprint.clone(),
         }
     }
 }

@@ -13,6 +13,7 @@ fn route(id: usize) -> Arc<Route> {
         namespace: "n".into(),
         ingress: "i".into(),
         path: "".into(),
+        kind: None,
         action: Action::Forward(ClusterId(0)),
         rewrite: None,
         https_redirect: None,

@@ -1,0 +1,84 @@
+//! The configuration in force and what was made of it, without anything secret.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::control::View;
+use super::query::Query;
+use super::status::{Certificate, Cluster, Page, Route};
+use super::view;
+use crate::routing::Snapshot;
+
+/// GET /config_dump.
+#[derive(Debug, Serialize)]
+pub(super) struct Dump {
+    /// Of the snapshot that the rest comes from.
+    version: u64,
+    /// In the form of the configuration file, defaults filled in.
+    configuration: Value,
+    routes: Page<Route>,
+    clusters: Page<Cluster>,
+    /// Names and validity; never keys.
+    certificates: Page<Certificate>,
+}
+
+/// Words that the name of a secret value contains. Names of Secrets are not secret.
+const SECRET: [&str; 5] = ["password", "passphrase", "token", "private_key", "secret_key"];
+const REDACTED: &str = "[redacted]";
+
+pub(super) fn dump(snapshot: &Snapshot, view: &View, query: &Query) -> Dump {
+    let mut configuration = serde_json::to_value(&*view.config).unwrap_or_default();
+    redact(&mut configuration);
+    Dump {
+        version: snapshot.version,
+        configuration,
+        routes: view::routes(snapshot, query),
+        clusters: view::clusters(snapshot, query),
+        certificates: view::certificates(snapshot, query),
+    }
+}
+
+/// By the names of the keys, so that a value added later is covered as well.
+fn redact(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let is_secret = SECRET.iter().any(|word| name.contains(word));
+                if is_secret && !value.is_null() {
+                    *value = REDACTED.into();
+                } else {
+                    redact(value);
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(redact),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secret_values_are_redacted_at_every_depth() {
+        let mut value = json!({
+            "tls": {"default_certificate": "ns/name"},
+            "peers": [{"address": "192.0.2.1", "password": "x", "md5_password": "y"}],
+            "token": null,
+        });
+        redact(&mut value);
+        assert_eq!(
+            value,
+            json!({
+                "tls": {"default_certificate": "ns/name"},
+                "peers": [{
+                    "address": "192.0.2.1", "password": REDACTED, "md5_password": REDACTED,
+                }],
+                "token": null,
+            })
+        );
+    }
+}

@@ -1,0 +1,287 @@
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use tempfile::TempDir;
+
+use super::client::{Client, ClientError};
+use super::status::{Page, Problem, Readiness, Status, Traffic, Worker};
+use super::*;
+use crate::config::Config;
+use crate::config::admin::AdminSocket;
+use crate::model::{self, Kind, ObjectRef, Origin, Reason};
+use crate::routing::fixture::{ingress, ready_service, upserts};
+use crate::routing::{Compiler, Settings};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// An administration without a process around it.
+struct Site {
+    admin: Option<Admin>,
+    control: Option<JoinHandle<()>>,
+    directory: TempDir,
+    listen: Option<std::net::SocketAddr>,
+}
+
+struct Plain(Arc<Snapshot>);
+
+impl Node for Plain {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.clone()
+    }
+
+    fn workers(&self) -> Vec<Worker> {
+        vec![Worker {
+            index: 0,
+            cpu: 0,
+            pinned: true,
+            connections: 1,
+            accepted: 2,
+            requests: 3,
+            served: 1,
+            silent: 0.1,
+            panics: 0,
+            replaced: 0,
+        }]
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic { requests: 3, ..Traffic::default() }
+    }
+}
+
+// === impl Site ===
+
+impl Site {
+    /// A control side that answers, or one that never does.
+    fn start(patience: Duration, answers: bool) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let listen = free_address();
+        let config = AdminConfig {
+            socket: AdminSocket::At(directory.path().join("admin.sock")),
+            group: None,
+            listen: Some(listen),
+        };
+        let (admin, asks) = Admin::start_with(&config, patience).unwrap();
+        let control = Some(control_side(asks, answers));
+        Self { admin: Some(admin), control, directory, listen: Some(listen) }
+    }
+
+    fn serving() -> Self {
+        let site = Self::start(DEADLINE, true);
+        site.show(100);
+        site
+    }
+
+    /// The process serves this many hosts.
+    fn show(&self, hosts: usize) {
+        let mut compiler = Compiler::new(Settings::default());
+        let ingresses = (0..hosts).map(|host| {
+            let name = format!("h{host:05}.example");
+            ingress(&format!("i{host:05}")).prefix(&name, "/", "s:80").object()
+        });
+        let objects = ready_service("s", "10.0.0.1").into_iter().chain(ingresses);
+        let snapshot = compiler.apply(upserts(objects), 0).snapshot;
+        self.admin.as_ref().unwrap().show(Plain(Arc::new(snapshot)));
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("admin.sock")
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&self.socket(), DEADLINE)
+    }
+
+    /// One exchange over TCP, with the head as given; the status line.
+    fn by_address(&self, head: &str) -> String {
+        let mut stream = connect(self.listen.unwrap());
+        write!(stream, "{head}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        drop(self.admin.take());
+        self.control.take().unwrap().join().unwrap();
+    }
+}
+
+/// Runs until the administration ends.
+fn control_side(asks: Asks, answers: bool) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut receiver = asks.receiver.unwrap();
+        let mut unanswered = Vec::new();
+        while let Some(ask) = receiver.blocking_recv() {
+            match ask {
+                Ask::View(answer) if answers => drop(answer.send(view())),
+                Ask::Drain(answer) if answers => drop(answer.send(())),
+                other => unanswered.push(other),
+            }
+        }
+    })
+}
+
+fn view() -> View {
+    let problem = model::Problem {
+        object: Some(ObjectRef::new(Kind::Ingress, "shop", "cart")),
+        origin: Origin::File { path: Arc::new("a.yaml".into()), line: 7 },
+        field: "spec.rules[0].host".to_owned(),
+        reason: Reason::InvalidObject,
+        rule: None,
+        message: "no host".to_owned(),
+    };
+    let configured = Configured {
+        file: "genkan.yaml".to_owned(),
+        taken: SystemTime::UNIX_EPOCH,
+        reloads: 1,
+        reloads_failed: 0,
+        errors: Vec::new(),
+        published: SystemTime::UNIX_EPOCH,
+    };
+    View {
+        config: Arc::new(Config::default()),
+        configured,
+        problems: Arc::new([problem]),
+        draining: false,
+        running: vec![true],
+        interfaces: Vec::new(),
+        vips: Vec::new(),
+        kernel_error: None,
+    }
+}
+
+fn free_address() -> std::net::SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// The address is bound when the thread gets to it.
+fn connect(address: std::net::SocketAddr) -> TcpStream {
+    let deadline = std::time::Instant::now() + DEADLINE;
+    loop {
+        match TcpStream::connect(address) {
+            Ok(stream) => return stream,
+            Err(error) => assert!(std::time::Instant::now() < deadline, "{error}"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn status_of(answer: Result<super::client::Answer, ClientError>) -> StatusCode {
+    answer.unwrap().status
+}
+
+#[test]
+fn process_that_starts_is_alive_but_not_ready() {
+    let site = Site::start(DEADLINE, true);
+    let client = site.client();
+    assert_eq!(status_of(client.get("/livez")), StatusCode::OK);
+    let ready = client.get("/readyz").unwrap();
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(ready.text().contains("starting"), "{}", ready.text());
+    for target in ["/status", "/problems", "/config_dump"] {
+        assert_eq!(status_of(client.get(target)), StatusCode::SERVICE_UNAVAILABLE, "{target}");
+    }
+    site.show(1);
+    assert_eq!(status_of(client.get("/readyz")), StatusCode::OK);
+    let readiness: Readiness = client.document("/readyz?output=json").unwrap();
+    assert!(readiness.ready && readiness.conditions.len() > 4, "{readiness:?}");
+}
+
+#[test]
+fn status_reads_back_and_its_lists_come_in_pages() {
+    let site = Site::serving();
+    let client = site.client();
+    let status: Status = client.document("/status").unwrap();
+    assert_eq!((status.workers.len(), status.traffic.requests), (1, 3));
+    assert_eq!(status.configuration.hosts, 100);
+    assert_eq!(status.routes.unwrap().items.len(), 100);
+    assert_eq!(status.clusters.unwrap().items[0].name, "default/s:80");
+
+    let target = "/status?lists=routes&offset=98&limit=10";
+    let status: Status = client.document(target).unwrap();
+    assert!(status.clusters.is_none() && status.problems.is_none());
+    let routes = status.routes.unwrap();
+    let hosts: Vec<_> = routes.items.iter().filter_map(|route| route.host.as_deref()).collect();
+    assert_eq!((routes.total, hosts), (100, vec!["h00098.example", "h00099.example"]));
+
+    let status: Status = client.document("/status?host=h00007.example").unwrap();
+    assert_eq!(status.routes.unwrap().items[0].ingress, "i00007");
+    let problems: Page<Problem> = client.document("/problems").unwrap();
+    assert_eq!(
+        (problems.items[0].line, problems.items[0].reason.as_ref()),
+        (Some(7), "InvalidObject")
+    );
+    let none: Page<Problem> = client.document("/problems?namespace=other").unwrap();
+    assert_eq!(none.total, 0);
+    assert_eq!(status_of(client.get("/status?lists=pods")), StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn stuck_clients_keep_nobody_out() {
+    let site = Site::serving();
+    let stuck: Vec<UnixStream> = (0..40)
+        .map(|_| {
+            let mut stream = UnixStream::connect(site.socket()).unwrap();
+            stream.write_all(b"GET /status HTTP/1.1\r\nhost: x\r\n").unwrap();
+            stream
+        })
+        .collect();
+    for _ in 0..5 {
+        assert_eq!(status_of(site.client().get("/readyz")), StatusCode::OK);
+    }
+    drop(stuck);
+}
+
+#[test]
+fn control_side_that_does_not_answer_delays_no_answer_for_long() {
+    let site = Site::start(Duration::from_millis(50), false);
+    site.show(1);
+    let client = site.client();
+    // It still serves.
+    let ready = client.get("/readyz").unwrap();
+    assert_eq!(ready.status, StatusCode::OK);
+    assert!(ready.text().contains("[~] control"), "{}", ready.text());
+    assert_eq!(status_of(client.get("/livez")), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(status_of(client.get("/status")), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        status_of(client.ask(Method::POST, "/drain", Bytes::new())),
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+}
+
+#[test]
+fn tcp_only_reads_and_only_for_local_names() {
+    let site = Site::serving();
+    for (head, status) in [
+        ("GET /livez HTTP/1.1\r\nHost: 127.0.0.1:9000", "200"),
+        ("GET /livez HTTP/1.1\r\nHost: localhost:9000", "200"),
+        ("HEAD /version HTTP/1.1\r\nHost: [::1]:9000", "200"),
+        ("GET /status HTTP/1.1\r\nHost: evil.example", "403"),
+        ("POST /drain HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0", "403"),
+        ("PUT /log HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0", "403"),
+    ] {
+        let line = site.by_address(head);
+        assert!(line.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {line}");
+    }
+}
+
+#[test]
+fn wrong_questions_get_an_explanation() {
+    let site = Site::serving();
+    let client = site.client();
+    assert_eq!(status_of(client.get("/nothing")), StatusCode::NOT_FOUND);
+    assert_eq!(status_of(client.get("/drain")), StatusCode::METHOD_NOT_ALLOWED);
+    let body = Bytes::from_static(b"{\"filter\": 7}");
+    assert_eq!(status_of(client.ask(Method::PUT, "/log", body)), StatusCode::BAD_REQUEST);
+    let gone = Client::new(Path::new("/nonexistent/admin.sock"), DEADLINE).get("/livez");
+    assert!(gone.unwrap_err().to_string().contains("admin.socket"), "the reason names the setting");
+}

@@ -1,0 +1,156 @@
+//! What a running process tells about itself, and how it is asked to leave.
+#![allow(clippy::unwrap_used, reason = "a failure of a story is a failed test")]
+
+use std::os::unix::net::UnixListener;
+
+use genkan::admin::status::{ConditionState, Readiness, Status, Steer};
+use genkan::testing::ca::TestCa;
+use genkan::testing::deadline::{DEADLINE, eventually, eventually_some};
+use genkan::testing::lab::EdgeLab;
+use genkan::testing::require_root;
+use genkan::testing::story::{Ingress, Story};
+use http::StatusCode;
+
+fn story(pods: usize) -> Option<Story> {
+    require_root().then(|| {
+        let story = Story::new(env!("CARGO_BIN_EXE_genkan"), pods);
+        story.write_services();
+        let shop = Ingress::new("shop").rule("shop.example", "/", "pods");
+        story.manifests.write("shop.yaml", &shop.yaml());
+        story
+    })
+}
+
+fn socket_argument(story: &Story) -> String {
+    format!("--socket={}", story.admin().socket().display())
+}
+
+#[test]
+fn process_is_ready_with_reasons_and_tells_what_it_serves() {
+    let Some(mut story) = story(2) else { return };
+    let probe = |story: &Story, what: &str| story.genkan(&["probe", what, &socket_argument(story)]);
+    let nobody = probe(&story, "ready");
+    assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
+    let told = String::from_utf8_lossy(&nobody.stderr).into_owned();
+    assert!(told.contains("admin.sock"), "{told}");
+
+    story.start();
+    for what in ["live", "ready"] {
+        assert_eq!(probe(&story, what).status.code(), Some(0));
+    }
+    let readiness: Readiness = story.admin().document("/readyz?output=json").unwrap();
+    let good = readiness.conditions.iter().all(|c| c.state == ConditionState::Good);
+    assert!(readiness.ready && good, "{readiness:?}");
+
+    for vip in EdgeLab::VIPS {
+        assert_eq!(story.get(vip, "shop.example", "/").status, 200);
+        assert_eq!(story.get(vip, "other.example", "/").status, 404);
+    }
+    let status: Status = story.admin().document("/status").unwrap();
+    assert_eq!(status.traffic.requests, 4);
+    assert_eq!(status.traffic.answers["2xx"], 2);
+    assert_eq!(status.traffic.failures["no_route"], 2);
+    let [vip] = &status.vips[..] else { panic!("{:?}", status.vips) };
+    assert_eq!((vip.name.as_str(), vip.steer), (Story::VIP, Steer::Native));
+    assert_eq!(vip.addresses, EdgeLab::VIPS);
+    assert!(vip.verdicts["tcp_syn"] >= 4, "{:?}", vip.verdicts);
+    let routes = status.routes.unwrap();
+    assert_eq!(routes.items[0].host.as_deref(), Some("shop.example"));
+    let clusters = status.clusters.unwrap();
+    assert_eq!(clusters.items[0].endpoints.len(), 4, "two pods with two addresses each");
+    assert!(status.workers.iter().all(|worker| worker.served > 0), "{:?}", status.workers);
+    assert!(status.process.resident_bytes > 0);
+}
+
+#[test]
+fn what_is_wrong_shows_until_it_is_right() {
+    let Some(mut story) = story(1) else { return };
+    story.start();
+    let lost = Ingress::new("lost").rule("lost.example", "/", "no-such-service");
+    story.manifests.write("lost.yaml", &lost.yaml());
+    let status = || -> Status { story.admin().document("/status").unwrap() };
+    let problem = eventually_some("the problem shows", || status().problems?.items.pop());
+    assert_eq!(problem.reason, "ServiceNotFound");
+    assert!(problem.file.unwrap().ends_with("lost.yaml"));
+    story.manifests.remove("lost.yaml");
+    eventually("the problem is gone", || status().configuration.problems == 0);
+
+    let file = story.config_file().to_owned();
+    let before = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, "vips: [{name: A}]\n").unwrap();
+    let refused = eventually_some("the refusal shows", || status().configuration.errors.pop());
+    assert!(refused.contains("genkan.yaml:1"), "{refused}");
+    let degraded = story.admin().get("/readyz").unwrap();
+    assert_eq!(degraded.status, StatusCode::OK);
+    assert!(degraded.text().contains("[~] configuration"), "{}", degraded.text());
+    std::fs::write(&file, before).unwrap();
+    eventually("the refusal is gone", || status().configuration.errors.is_empty());
+}
+
+#[test]
+fn nothing_secret_leaves_the_process() {
+    let Some(mut story) = story(1) else { return };
+    let ca = TestCa::new();
+    let leaf = ca.issue(&["shop.example"]);
+    let secret = leaf.secret_yaml("default", "shop-tls");
+    story.manifests.write("secret.yaml", &secret);
+    let shop =
+        Ingress::new("shop").tls("shop-tls", &["shop.example"]).rule("shop.example", "/", "pods");
+    story.manifests.write("shop.yaml", &shop.yaml());
+    story.start();
+    let key = secret.lines().find_map(|line| line.trim().strip_prefix("tls.key:")).unwrap().trim();
+    assert!(key.len() > 100, "{secret}");
+    for target in ["/config_dump", "/status", "/problems", "/version", "/log", "/readyz"] {
+        let text = story.admin().get(target).unwrap().or_refused().unwrap().text();
+        assert!(!text.contains(key) && !text.contains("PRIVATE KEY"), "{target}: {text}");
+    }
+    let dump = story.admin().get("/config_dump").unwrap().text();
+    assert!(dump.contains("shop-tls") && dump.contains("shop.example"), "{dump}");
+    assert!(dump.contains("\"drain\""), "the whole configuration: {dump}");
+}
+
+#[test]
+fn drain_by_command_ends_the_process_as_sigterm_does() {
+    let Some(mut story) = story(1) else { return };
+    story.start();
+    assert_eq!(story.get(EdgeLab::VIP4, "shop.example", "/").status, 200);
+    let output = story.genkan(&["drain", "--wait", &socket_argument(&story)]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(story.process().wait(DEADLINE).code(), Some(0));
+    assert!(!story.admin().socket().exists(), "the process takes its socket away");
+}
+
+#[test]
+fn newest_process_has_the_socket_whatever_was_there() {
+    let Some(mut story) = story(1) else { return };
+    // What a killed process leaves behind.
+    drop(UnixListener::bind(story.admin().socket()).unwrap());
+    story.start();
+    let pid = |story: &Story| {
+        let status: Status = story.admin().document("/status?lists=").unwrap();
+        status.process.pid
+    };
+    assert_eq!(pid(&story), story.process().id());
+    let mut first = story.start_successor();
+    assert_eq!(pid(&story), story.process().id());
+    first.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(first.wait(DEADLINE).code(), Some(0), "{}", first.output());
+    assert_eq!(pid(&story), story.process().id(), "the older process leaves it alone");
+}
+
+#[test]
+fn log_level_changes_while_the_process_runs() {
+    let Some(mut story) = story(1) else { return };
+    story.start();
+    let wish = r#"{"filter": "info,genkan::source=debug,genkan::agent=debug", "seconds": 1}"#;
+    let put =
+        |body: &'static str| story.admin().ask(http::Method::PUT, "/log", body.into()).unwrap();
+    assert_eq!(put(r#"{"filter": "=nonsense="}"#).status, StatusCode::BAD_REQUEST);
+    assert_eq!(put(wish).status, StatusCode::OK);
+    let more = Ingress::new("more").rule("more.example", "/", "pods");
+    story.manifests.write("more.yaml", &more.yaml());
+    story.wait_for_log("DEBUG");
+    story.wait_for_log("as at the start again");
+    let told = story.admin().get("/log").unwrap().text();
+    assert!(told.contains(r#""filter":"info""#), "{told}");
+}
