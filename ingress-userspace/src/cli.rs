@@ -16,6 +16,7 @@ pub mod config;
 pub mod convert;
 pub mod detach;
 pub mod drain;
+pub mod explain;
 pub mod man;
 pub mod probe;
 pub mod reference;
@@ -50,6 +51,8 @@ enum Command {
     Check(check::Arguments),
     /// Print manifests with their old Ingress versions as networking.k8s.io/v1.
     Convert(convert::Arguments),
+    /// Say which rule, endpoint and certificate a request would get, and why not the others.
+    Explain(explain::Arguments),
     /// Take programs, links, maps and VIP routes off this node.
     Detach(detach::Arguments),
     /// Ask a running process whether it is live or ready; the answer is the exit code.
@@ -103,6 +106,9 @@ impl Cli {
             },
             Command::Check(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Convert(arguments) => arguments.execute(&mut std::io::stdout().lock()),
+            Command::Explain(arguments) => {
+                arguments.execute(std::env::vars(), &mut std::io::stdout().lock())
+            }
             Command::Detach(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Probe(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Drain(arguments) => arguments.execute(&mut std::io::stdout().lock()),

@@ -8,6 +8,7 @@ pub mod access;
 pub mod cluster;
 pub mod compile;
 pub mod cors;
+pub mod explain;
 pub mod filters;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixture;

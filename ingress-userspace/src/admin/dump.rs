@@ -7,6 +7,7 @@ use super::control::View;
 use super::query::Query;
 use super::status::{Certificate, Cluster, Page, Route};
 use super::view;
+use crate::config::effective::{REDACTED, is_secret};
 use crate::routing::Snapshot;
 
 /// GET /config_dump.
@@ -22,10 +23,6 @@ pub(super) struct Dump {
     certificates: Page<Certificate>,
 }
 
-/// Words that the name of a secret value contains. Names of Secrets are not secret.
-const SECRET: [&str; 5] = ["password", "passphrase", "token", "private_key", "secret_key"];
-const REDACTED: &str = "[redacted]";
-
 pub(super) fn dump(snapshot: &Snapshot, view: &View, query: &Query) -> Dump {
     let mut configuration = serde_json::to_value(&*view.config).unwrap_or_default();
     redact(&mut configuration);
@@ -38,13 +35,11 @@ pub(super) fn dump(snapshot: &Snapshot, view: &View, query: &Query) -> Dump {
     }
 }
 
-/// By the names of the keys, so that a value added later is covered as well.
 fn redact(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                let is_secret = SECRET.iter().any(|word| name.contains(word));
-                if is_secret && !value.is_null() {
+                if is_secret(name) && !value.is_null() {
                     *value = REDACTED.into();
                 } else {
                     redact(value);

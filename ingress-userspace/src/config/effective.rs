@@ -35,9 +35,9 @@ pub enum Origin {
 }
 
 /// What the value of a secret is replaced by.
-const REDACTED: &str = "(redacted)";
-/// Parts of the names of fields whose values are secrets.
-const SECRET: [&str; 3] = ["password", "token", "secret_key"];
+pub const REDACTED: &str = "[redacted]";
+/// Words that the name of a secret value contains. Names of Secrets are not secret.
+const SECRET: [&str; 5] = ["password", "passphrase", "token", "private_key", "secret_key"];
 
 /// All settings. `file` is read again; what stands there only decides the origin.
 pub fn settings(config: &Config, file: Option<&Path>, overrides: &Overrides) -> Vec<Setting> {
@@ -87,7 +87,8 @@ fn leaves(
     }
 }
 
-fn is_secret(field: &str) -> bool {
+/// By the name of its last key, so that a value added later is covered as well.
+pub fn is_secret(field: &str) -> bool {
     let last = field.rsplit('.').next().unwrap_or(field);
     SECRET.iter().any(|part| last.contains(part))
 }

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 
 use crate::config::{Steering, VipConfig};
 
+pub mod admission;
 mod rules;
 
 pub use rules::{RuleVerdict, flatten};

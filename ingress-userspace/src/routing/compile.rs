@@ -23,6 +23,7 @@ mod backends;
 mod classes;
 mod clusters;
 mod endpoints;
+mod explain;
 mod filters;
 mod host;
 mod ledger;

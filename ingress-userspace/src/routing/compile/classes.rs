@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::{Ingress, IngressClass, ObjectRef};
+use crate::model::{Ingress, IngressClass, ObjectRef, RuleId};
 use crate::routing::Settings;
 
 #[derive(Debug, Default)]
@@ -38,6 +38,39 @@ impl Classes {
 
     fn is_class_ours(&self, name: &str, settings: &Settings) -> bool {
         self.known.get(name).is_some_and(|class| class.controller == settings.controller)
+    }
+
+    /// Why an Ingress is not ours; `None` when it is.
+    pub(super) fn why_not(
+        &self,
+        ingress: &Ingress,
+        settings: &Settings,
+    ) -> Option<(RuleId, String)> {
+        if self.is_ours(ingress, settings) {
+            return None;
+        }
+        let (rule, name) = match Named::of(ingress) {
+            Named::Annotation(name) => (RuleId::K2, name),
+            Named::Field(name) => (RuleId::K1, name),
+            Named::Nothing => {
+                let why = "it names no class, and classes.serve_classless is off";
+                return Some((RuleId::K5, why.to_owned()));
+            }
+        };
+        Some(match self.known.get(name) {
+            Some(class) => {
+                let why = format!("its class {name:?} belongs to {}", class.controller);
+                (rule, why)
+            }
+            None if rule == RuleId::K2 => {
+                let why = format!(
+                    "its annotation names the class {name:?}, which is neither in classes.names \
+                     nor an IngressClass of ours"
+                );
+                (rule, why)
+            }
+            None => (RuleId::K3, format!("its class {name:?} does not exist")),
+        })
     }
 
     pub(super) fn add_user(&mut self, ingress: &Ingress) {

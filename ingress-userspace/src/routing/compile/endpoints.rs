@@ -53,7 +53,7 @@ pub(super) fn cluster(
 
 /// C10: a name is the Service port's name, a number its `port`. ingress-nginx takes a numeric
 /// `targetPort` as well.
-fn service_port<'a>(
+pub(super) fn service_port<'a>(
     service: &'a Service,
     port: &PortRef,
     settings: &Settings,
@@ -69,7 +69,7 @@ fn service_port<'a>(
 }
 
 /// E1: all slices, whoever manages them; the Endpoints object only where no slice exists.
-fn sets_in_use(state: &ServiceState) -> Vec<&EndpointSet> {
+pub(super) fn sets_in_use(state: &ServiceState) -> Vec<&EndpointSet> {
     let is_slice = |set: &&EndpointSet| set.object.kind == Kind::EndpointSlice;
     let slices: Vec<&EndpointSet> = state.sets.values().filter(is_slice).collect();
     if slices.is_empty() { state.sets.values().collect() } else { slices }

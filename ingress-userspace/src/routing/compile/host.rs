@@ -39,10 +39,18 @@ pub(super) struct CompiledHost {
 
 /// One path of one rule, as a candidate.
 #[derive(Clone, Copy)]
-struct Candidate<'a> {
-    record: &'a Record,
-    rule: &'a Rule,
-    path: &'a IngressPath,
+pub(super) struct Candidate<'a> {
+    pub(super) record: &'a Record,
+    pub(super) rule: &'a Rule,
+    pub(super) path: &'a IngressPath,
+}
+
+/// A candidate and what became of it: a rule of the host, or why it is none.
+pub(super) struct Judged<'a> {
+    pub(super) candidate: Candidate<'a>,
+    /// What is matched; `None` when the path as written can match nothing.
+    pub(super) text: Option<Arc<str>>,
+    pub(super) outcome: Result<PathRule, Problem>,
 }
 
 /// `members`: all Ingresses that name the host, in C1 order.
@@ -63,7 +71,7 @@ pub(super) fn compile(
             default: default_route(host, members, &tls, context, &mut problems),
         }
     });
-    let HostTls { certificate, secrets, is_usable: _ } = tls;
+    let HostTls { certificate, secrets, .. } = tls;
     CompiledHost { routes, certificate, secrets, problems }
 }
 
@@ -101,8 +109,25 @@ fn path_rules(
     context: Context<'_>,
     problems: &mut Vec<Problem>,
 ) -> Vec<PathRule> {
-    let mut candidates: Vec<Candidate<'_>> = Vec::new();
-    for record in members {
+    let mut rules = Vec::new();
+    for judged in judge(host, members, tls, context) {
+        match judged.outcome {
+            Ok(rule) => rules.push(rule),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    rules
+}
+
+/// Every path that names the host, in the order in which conflicts are settled.
+pub(super) fn judge<'a>(
+    host: &HostPattern,
+    members: &[&'a Record],
+    tls: &HostTls,
+    context: Context<'_>,
+) -> Vec<Judged<'a>> {
+    let mut candidates: Vec<Candidate<'a>> = Vec::new();
+    for &record in members {
         for rule in record.rules_for(host) {
             candidates.extend(rule.paths.iter().map(|path| Candidate { record, rule, path }));
         }
@@ -112,31 +137,30 @@ fn path_rules(
     let all_regex = context.settings.is_nginx() && wants_regex_host(host, members, &candidates);
 
     let mut winners: BTreeMap<(PathKind, Arc<str>), Candidate<'_>> = BTreeMap::new();
-    let mut rules = Vec::new();
-    for candidate in candidates {
+    let mut judge_one = |candidate: Candidate<'a>| {
         let way = candidate.way(all_regex, context.settings);
         let text = match candidate.text(way) {
             Ok(text) => text,
             Err(why) => {
                 let rule = if way == PathMatch::Regex { RuleId::D5 } else { RuleId::D7 };
-                problems.push(candidate.problem("path", Reason::InvalidObject, &why).by(rule));
-                continue;
+                let problem = candidate.problem("path", Reason::InvalidObject, &why).by(rule);
+                return Judged { candidate, text: None, outcome: Err(problem) };
             }
         };
         let key = (candidate.path.kind, text.clone());
-        if let Some(winner) = winners.get(&key) {
-            problems.push(candidate.conflict(winner, host));
-            continue;
-        }
-        winners.insert(key, candidate);
-        match candidate.route(host, tls, context) {
-            Ok(route) => rules.push(PathRule { text, way, route: Arc::new(route) }),
-            Err(why) => {
-                problems.push(candidate.problem("path", Reason::InvalidAnnotation, &why));
+        let outcome = match winners.get(&key) {
+            Some(winner) => Err(candidate.conflict(winner, host)),
+            None => {
+                winners.insert(key, candidate);
+                let route = candidate.route(host, tls, context).map(Arc::new);
+                route
+                    .map(|route| PathRule { text: text.clone(), way, route })
+                    .map_err(|why| candidate.problem("path", Reason::InvalidAnnotation, &why))
             }
-        }
-    }
-    rules
+        };
+        Judged { candidate, text: Some(text), outcome }
+    };
+    candidates.into_iter().map(&mut judge_one).collect()
 }
 
 /// 2.3: one Ingress turns all paths of the host, of every Ingress and kind, into regexes.

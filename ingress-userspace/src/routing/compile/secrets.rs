@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use rustls::sign::CertifiedKey;
+
 use crate::model::{CertificateSecret, HostPattern, ObjectRef};
 use crate::routing::listing::CertificateFacts;
 
@@ -35,6 +37,12 @@ pub(super) struct Known {
 impl Secrets {
     pub(super) fn find(&self, key: &SecretKey) -> Option<&Known> {
         self.known.get(key)
+    }
+
+    /// The Secret of a certificate that is shown.
+    pub(super) fn showing(&self, shown: &Arc<CertifiedKey>) -> Option<&CertificateSecret> {
+        let mut secrets = self.known.values().map(|known| &known.secret);
+        secrets.find(|secret| Arc::ptr_eq(&secret.certified, shown))
     }
 
     /// Whether anything changed.

@@ -1,6 +1,6 @@
 //! Which certificate a host is shown, and what is wrong with it (T2, T7-T10).
 
-use crate::model::{CertificateSecret, HostPattern, Problem, Reason, RuleId};
+use crate::model::{CertificateSecret, HostPattern, ObjectRef, Problem, Reason, RuleId};
 use crate::routing::snapshot::HostCertificate;
 
 use super::record::{Record, host_name};
@@ -11,6 +11,8 @@ use super::secrets::{Known, SOON, SecretKey, Secrets};
 pub(super) struct HostTls {
     /// `None`: no `tls` entry knows the host.
     pub(super) certificate: Option<HostCertificate>,
+    /// The Ingress that decided, and the position of the entry in its `tls`.
+    pub(super) decided: Option<(ObjectRef, usize)>,
     /// Plain HTTP is to be redirected: the host has a usable certificate, or names no Secret. Not
     /// with a missing or wrong one, or the host would be cut off (T9, T12).
     pub(super) is_usable: bool,
@@ -56,6 +58,7 @@ pub(super) fn associate(
         }
     }
     let Some((record, at)) = first else { return outcome };
+    outcome.decided = Some((record.order.object.clone(), at));
     match secret_of(record, at) {
         Some(key) => show(host, record, at, &key, secrets, now, &mut outcome, problems),
         None => {
@@ -167,7 +170,7 @@ pub(super) fn standing(known: &Known, key: &SecretKey, now: i64) -> Option<(Reas
     Some((Reason::CertificateExpired, message))
 }
 
-fn secret_of(record: &Record, at: usize) -> Option<SecretKey> {
+pub(super) fn secret_of(record: &Record, at: usize) -> Option<SecretKey> {
     let name = record.ingress.tls[at].secret.clone()?;
     Some((record.order.object.namespace.clone(), name))
 }

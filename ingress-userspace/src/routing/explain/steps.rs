@@ -1,0 +1,104 @@
+//! What a route does with a request, in the order in which it is done.
+//!
+//! Every field of a route and of its filters is named here, so that none is forgotten.
+
+use serde::{Deserialize, Serialize};
+
+use super::Question;
+use crate::routing::filters::{Filters, UpstreamTimeouts};
+use crate::routing::route::{Action, Route};
+
+/// One thing that is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What asks for it: an annotation's key, or a setting.
+    pub name: String,
+    pub effect: String,
+    /// Whether it ends the request with an answer of ours.
+    pub answers: bool,
+}
+
+/// The steps of a request with this normalised path.
+pub(in crate::routing) fn steps(route: &Route, path: &str, question: &Question) -> Vec<Step> {
+    let Route {
+        id: _,
+        namespace: _,
+        ingress: _,
+        path: _,
+        kind: _,
+        action,
+        rewrite,
+        https_redirect,
+        hsts,
+        filters,
+    } = route;
+    let mut steps = Vec::new();
+    if let Some(limit) = filters.as_deref().and_then(|filters| filters.request_body) {
+        let effect = match limit {
+            0 => "a request body of any size".to_owned(),
+            limit => format!("413 for a request body of more than {limit} bytes"),
+        };
+        steps.push(Step::new("proxy-body-size", effect));
+    }
+    if let Some(redirect) = https_redirect {
+        let answers = !question.https;
+        let status = redirect.status;
+        let effect = match answers {
+            true => format!("{status} to https"),
+            false => format!("{status} to https for plain HTTP; this request is HTTPS"),
+        };
+        steps.push(Step { answers, ..Step::new("ssl-redirect", effect) });
+    }
+    if let Action::Refuse { status, reason } = action {
+        let step = Step::new("backend", format!("{status}: {reason}"));
+        steps.push(Step { answers: true, ..step });
+    }
+    if let Some(rewrite) = rewrite {
+        let effect = format!("{path} becomes {}", rewrite.apply(path));
+        steps.push(Step::new("rewrite-target", effect));
+    }
+    if let Some(filters) = filters {
+        headers(filters, rewrite.is_some(), &mut steps);
+    }
+    if let Some(hsts) = hsts {
+        let effect = match question.https {
+            true => format!("Strict-Transport-Security: {hsts}"),
+            false => "only on answers over HTTPS".to_owned(),
+        };
+        steps.push(Step::new("hsts", effect));
+    }
+    steps
+}
+
+fn headers(filters: &Filters, rewritten: bool, steps: &mut Vec<Step>) {
+    let Filters { request_body: _, timeouts, upstream_host, forwarded_prefix } = filters;
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    if let Some(host) = upstream_host {
+        steps.push(Step::new("upstream-vhost", format!("Host: {} to the endpoint", text(host))));
+    }
+    if let Some(prefix) = forwarded_prefix {
+        let effect = match rewritten {
+            true => format!("X-Forwarded-Prefix: {} to the endpoint", text(prefix)),
+            false => "nothing: the path is not rewritten".to_owned(),
+        };
+        steps.push(Step::new("x-forwarded-prefix", effect));
+    }
+    let UpstreamTimeouts { connect, send, read } = timeouts;
+    for (name, limit) in [
+        ("proxy-connect-timeout", connect),
+        ("proxy-send-timeout", send),
+        ("proxy-read-timeout", read),
+    ] {
+        if let Some(limit) = limit {
+            steps.push(Step::new(name, format!("504 after {limit:?}")));
+        }
+    }
+}
+
+// === impl Step ===
+
+impl Step {
+    fn new(name: &str, effect: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), effect: effect.into(), answers: false }
+    }
+}
