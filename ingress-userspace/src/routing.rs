@@ -29,6 +29,6 @@ pub use cluster::{Balance, Cluster, ClusterId, ClusterState, UpstreamEndpoint, U
 pub use compile::{Compiled, Compiler};
 pub use filters::{Filters, UpstreamTimeouts};
 pub use rewrite::Rewrite;
-pub use route::{Action, Redirect, Route};
+pub use route::{Action, Moved, MovedTo, Redirect, Route};
 pub use settings::Settings;
 pub use snapshot::{CertificateChoice, HostRoutes, RequestHost, Snapshot};

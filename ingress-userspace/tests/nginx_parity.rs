@@ -13,8 +13,12 @@ mod case;
 mod forwarding;
 #[path = "nginx_parity/nginx.rs"]
 mod nginx;
+#[path = "nginx_parity/redirects.rs"]
+mod redirects;
 #[path = "nginx_parity/side.rs"]
 mod side;
+#[path = "nginx_parity/upstream.rs"]
+mod upstream;
 
 use genkan::testing::require_tool;
 
@@ -37,4 +41,14 @@ fn compare(area: &str, cases: &[Case]) {
 #[test]
 fn requests_are_forwarded_as_nginx_forwards_them() {
     compare("forwarding", &forwarding::cases());
+}
+
+#[test]
+fn redirects_and_rewrites_are_those_of_nginx() {
+    compare("redirects", &redirects::cases());
+}
+
+#[test]
+fn limits_and_timeouts_of_forwarding_are_those_of_nginx() {
+    compare("upstream", &upstream::cases());
 }

@@ -153,14 +153,14 @@ fn forwards_to<'a>(
 ) -> Option<&'a Arc<routing::Cluster>> {
     match route.action {
         Action::Forward(id) => snapshot.cluster(id),
-        Action::Refuse { .. } => None,
+        Action::Redirect(_) | Action::Refuse { .. } => None,
     }
 }
 
 fn describe_route(snapshot: &Snapshot, host: ListedHost<'_>, route: &routing::Route) -> Route {
     let refuses = match route.action {
         Action::Refuse { reason, .. } => Some(reason.to_owned()),
-        Action::Forward(_) => None,
+        Action::Forward(_) | Action::Redirect(_) => None,
     };
     Route {
         id: route.id.to_string(),

@@ -184,7 +184,7 @@ impl Answer {
     /// The request reaches an endpoint, or is redirected, by one VIP at least.
     fn is_good(&self) -> bool {
         let served = match self.explanation.outcome {
-            Outcome::Forward | Outcome::Redirect { .. } => true,
+            Outcome::Forward | Outcome::Redirect { .. } | Outcome::Moved { .. } => true,
             Outcome::Answer { .. } | Outcome::Unknown => false,
         };
         let admitted = self.vips.iter().any(|vip| vip.admitted && vip.serves_port);

@@ -27,6 +27,17 @@ pub struct RewriteOptions {
 pub struct RedirectOptions {
     /// To HTTPS, where the host has a certificate (T11).
     pub ssl: Option<bool>,
+    /// To HTTPS, whether there is a certificate or not.
+    pub force_ssl: Option<bool>,
+    /// A redirect to HTTPS keeps the last slash of the target.
+    pub preserve_trailing_slash: Option<bool>,
+    /// Where `/` of the host leads; an absolute path.
+    pub app_root: Option<Arc<str>>,
+    /// Where every path leads; an absolute URL. The temporal one wins.
+    pub permanent: Option<Arc<str>>,
+    pub permanent_code: Option<u16>,
+    pub temporal: Option<Arc<str>>,
+    pub temporal_code: Option<u16>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -56,4 +67,15 @@ pub enum BackendProtocol {
     H2c,
     /// HTTP/2 over TLS (`GRPCS`).
     H2,
+}
+
+// === impl RedirectOptions ===
+
+impl RedirectOptions {
+    /// Status and URL of the redirect that stands for every path of the Ingress.
+    pub fn everything(&self) -> Option<(u16, &Arc<str>)> {
+        let temporal = self.temporal.as_ref().map(|to| (self.temporal_code.unwrap_or(302), to));
+        let permanent = || Some((self.permanent_code.unwrap_or(301), self.permanent.as_ref()?));
+        temporal.or_else(permanent)
+    }
 }

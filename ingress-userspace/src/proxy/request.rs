@@ -5,7 +5,7 @@
 //! | read | host (H7) and path (D7), each brought into its one form | 400, 501 for CONNECT |
 //! | route | exact, wildcard, any host; path; default | 404 (C8) |
 //! | measure | the limit of the route for the body; what the client announces | 413 |
-//! | redirect | HTTP to HTTPS (T11) | - |
+//! | redirect | what has moved, then HTTP to HTTPS (T11) | - |
 //! | refuse | what configuration or a missing endpoint closes | 503 (C9, C12, C13) |
 //! | rewrite | target of the route, header fields (8.5), those of annotations | 400 |
 //! | send | endpoint, connection, request, head of the answer | 502, 503, 504 |
@@ -16,12 +16,12 @@
 //! one branch in each phase that could look at them.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, LOCATION, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::header::{CONTENT_LENGTH, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body::Body;
 
 use super::body::{ReplyBody, RequestBody};
@@ -30,11 +30,12 @@ use super::error::Failure;
 use crate::config::PortProtocol;
 use crate::filter::headers::{self, Origin};
 use crate::filter::{self, redirect, target};
-use crate::routing::{self, Action, Cluster, ClusterId, Redirect, RequestHost, Route, Snapshot};
+use crate::routing::{self, Action, Cluster, ClusterId, RequestHost, Route, Snapshot};
 use crate::upstream::{Answer, Attempts, Target, Tunnel};
 
 mod failure;
 mod host;
+mod redirects;
 
 /// What is known of the client's connection. One for each connection, shared by its requests.
 #[derive(Debug, Clone)]
@@ -138,8 +139,11 @@ async fn answer(
     if request.body().announces_too_much() {
         return Err(Failure::BodyTooLarge);
     }
+    if let Action::Redirect(moved) = &route.action {
+        return redirects::moved(moved, https, named.as_ref(), connection.local);
+    }
     if !https && let Some(redirect) = redirect::applies(route) {
-        return redirected(redirect, host, connection.local.ip(), &uri);
+        return redirects::to_https(redirect, host, connection.local.ip(), &uri);
     }
     let (id, cluster) = destination(&snapshot, route)?;
 
@@ -196,40 +200,13 @@ fn is_misdirected(snapshot: &Snapshot, connection: &Connection, host: RequestHos
         && !snapshot.show_the_same_certificate(connection.sni.as_deref(), name)
 }
 
-fn redirected(
-    redirect: Redirect,
-    host: RequestHost<'_>,
-    local: IpAddr,
-    uri: &Uri,
-) -> Result<Reply, Failure> {
-    let literal = |address: IpAddr| match address.to_canonical() {
-        IpAddr::V4(address) => Cow::Owned(address.to_string()),
-        IpAddr::V6(address) => Cow::Owned(format!("[{address}]")),
-    };
-    let host = match host {
-        RequestHost::Name(name) => Cow::Borrowed(name),
-        RequestHost::Ip(address) => literal(address),
-        RequestHost::Absent => literal(local),
-    };
-    // `OPTIONS *` asks for no path.
-    let target = uri.path_and_query().map(|target| target.as_str());
-    let target = target.filter(|target| target.starts_with('/')).unwrap_or("/");
-    let location = redirect::location(redirect, &host, target)
-        .ok_or(Failure::BadRequest("target not fit for a redirect"))?;
-    let mut response = Response::new(ReplyBody::Empty);
-    *response.status_mut() =
-        StatusCode::from_u16(redirect.status).unwrap_or(StatusCode::PERMANENT_REDIRECT);
-    response.headers_mut().insert(LOCATION, location);
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    Ok(Reply::Response(response))
-}
-
 fn destination<'a>(
     snapshot: &'a Snapshot,
     route: &Route,
 ) -> Result<(ClusterId, &'a Arc<Cluster>), Failure> {
     match route.action {
         Action::Refuse { reason, .. } => Err(Failure::Closed(reason)),
+        Action::Redirect(_) => Err(Failure::Closed("moved")),
         Action::Forward(id) => {
             let cluster = snapshot.cluster(id);
             Ok((id, cluster.ok_or(Failure::NoEndpoint("no such cluster"))?))

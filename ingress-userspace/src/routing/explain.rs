@@ -55,6 +55,8 @@ pub enum Outcome {
     Forward,
     /// Answered with a redirect to HTTPS.
     Redirect { status: u16, drop_trailing_slash: bool },
+    /// Answered with a redirect to a URL, or to a path of the same host.
+    Moved { status: u16, to: String },
     /// Answered by us.
     Answer { status: u16, reason: String },
     #[default]

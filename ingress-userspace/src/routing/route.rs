@@ -1,6 +1,9 @@
 //! A route: what happens with a request that one path of one Ingress has won.
 
+use std::fmt;
 use std::sync::Arc;
+
+use http::HeaderValue;
 
 use super::cluster::ClusterId;
 use super::filters::Filters;
@@ -30,11 +33,37 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     Forward(ClusterId),
+    /// Answered by us, on HTTP and HTTPS alike: it comes before the redirect to HTTPS.
+    Redirect(Moved),
     /// Answered by us: 503 for resource backends and closed paths (C12, C13).
     Refuse {
         status: u16,
         reason: &'static str,
     },
+}
+
+/// Where everything of a route has gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    pub status: u16,
+    pub to: MovedTo,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MovedTo {
+    /// A whole URL.
+    Url(HeaderValue),
+    /// A path on the scheme and host that the client asked for.
+    Path(Arc<str>),
+}
+
+impl fmt::Display for MovedTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => f.write_str(&String::from_utf8_lossy(url.as_bytes())),
+            Self::Path(path) => f.write_str(path),
+        }
+    }
 }
 
 /// HTTPS redirect: status 308 in compat mode and by default (T11).

@@ -22,6 +22,7 @@ pub(crate) struct Case {
     pub(crate) objects: String,
     pub(crate) http: String,
     pub(crate) server: String,
+    pub(crate) instead: Vec<(&'static str, &'static str)>,
     pub(crate) files: Vec<(&'static str, String)>,
     pub(crate) scripts: Vec<(&'static str, Answer)>,
     pub(crate) asks: Vec<Ask>,
@@ -65,6 +66,7 @@ impl Case {
             objects: String::new(),
             http: String::new(),
             server: "location / { PROXY }".to_owned(),
+            instead: Vec::new(),
             files: Vec::new(),
             scripts: Vec::new(),
             asks: Vec::new(),
@@ -109,6 +111,12 @@ impl Case {
     /// A server with one location: these lines and the forwarding.
     pub(crate) fn location(self, lines: &str) -> Self {
         self.server(&format!("location / {{ {lines} PROXY }}"))
+    }
+
+    /// Another line in what `PROXY` stands for.
+    pub(crate) fn instead(mut self, line: &'static str, other: &'static str) -> Self {
+        self.instead.push((line, other));
+        self
     }
 
     /// A file beside nginx's configuration.

@@ -110,7 +110,12 @@ fn configuration(case: &Case, address: SocketAddr, pod: SocketAddr, at: &str) ->
         .iter()
         .map(|kind| format!("{kind}_temp_path {at}/{kind};\n"))
         .collect();
-    let server = case.server.replace("PROXY", PROXY).replace("DIR", at);
+    let mut proxy = PROXY.to_owned();
+    for (line, other) in &case.instead {
+        assert!(proxy.contains(line), "{line} is not what ingress-nginx writes");
+        proxy = proxy.replace(line, other);
+    }
+    let server = case.server.replace("PROXY", &proxy).replace("DIR", at);
     format!(
         "load_module modules/ngx_http_headers_more_filter_module.so;\n\
          daemon off;\nuser root;\nworker_processes 1;\npid {at}/nginx.pid;\nevents {{ }}\n\

@@ -71,6 +71,7 @@ fn outcome(explanation: &Explanation) -> String {
             let location = location.as_ref().and_then(|value| value.to_str().ok());
             format!("{status} to {}", location.unwrap_or_default())
         }
+        Outcome::Moved { status, to } => format!("{status} to {to}"),
         Outcome::Answer { status, reason } => format!("{status}: {reason}"),
         Outcome::Unknown => "unknown".to_owned(),
     }

@@ -3,6 +3,7 @@
 //! Parsed, never filtered (`requirements.md` 2.6): what comes out is a typed value, and no text of
 //! an object ends in anything that is interpreted again.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,15 @@ pub(super) fn integer(text: &str) -> Result<u64, Fault> {
     let is_number = (1..=18).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     let number = is_number.then(|| text.parse().ok()).flatten();
     number.ok_or_else(|| invalid(format!("{:?} is not a number", shorten(text))))
+}
+
+/// An integer of this range.
+pub(super) fn number(text: &str, range: RangeInclusive<u16>) -> Result<u16, Fault> {
+    let number = u16::try_from(integer(text)?).ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| {
+        let (first, last) = range.into_inner();
+        invalid(format!("{:?} is not in {first} to {last}", shorten(text)))
+    })
 }
 
 /// Plain seconds, more than 0.
@@ -83,6 +93,21 @@ pub(super) fn rewrite_target(text: &str) -> Result<Arc<str>, Fault> {
 pub(super) fn path(text: &str) -> Result<Arc<str>, Fault> {
     uri_characters(text, b"/-._~:@!&*+,;=%")?;
     absolute(text)?;
+    Ok(text.into())
+}
+
+/// `http://` or `https://` with a host, of URI characters without `$`.
+pub(super) fn url(text: &str) -> Result<Arc<str>, Fault> {
+    uri_characters(text, b"/-._~:@!&*+,;=%?#'()[]")?;
+    let scheme = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let Some(rest) = scheme else {
+        return Err(invalid(format!(
+            "{:?} does not start with http:// or https://",
+            shorten(text)
+        )));
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    host(&rest[..end])?;
     Ok(text.into())
 }
 

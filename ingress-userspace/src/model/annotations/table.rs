@@ -56,13 +56,19 @@ pub(super) static KEYS: &[Key] = &[
     unserved("server-alias", &[]),
     // Redirects.
     read("ssl-redirect", |v, o| put(&mut o.redirects.ssl, parse::flag(v))),
-    unserved("force-ssl-redirect", OFF),
-    unserved("preserve-trailing-slash", &[]),
-    unserved("app-root", &[]),
-    unserved("permanent-redirect", &[]),
-    unserved("permanent-redirect-code", &[]),
-    unserved("temporal-redirect", &[]),
-    unserved("temporal-redirect-code", &[]),
+    read("force-ssl-redirect", |v, o| put(&mut o.redirects.force_ssl, parse::flag(v))),
+    read("preserve-trailing-slash", |v, o| {
+        put(&mut o.redirects.preserve_trailing_slash, parse::flag(v))
+    }),
+    read("app-root", |v, o| put(&mut o.redirects.app_root, parse::path(v))),
+    read("permanent-redirect", |v, o| put(&mut o.redirects.permanent, parse::url(v))),
+    read("permanent-redirect-code", |v, o| {
+        put(&mut o.redirects.permanent_code, parse::number(v, 300..=308))
+    }),
+    read("temporal-redirect", |v, o| put(&mut o.redirects.temporal, parse::url(v))),
+    read("temporal-redirect-code", |v, o| {
+        put(&mut o.redirects.temporal_code, parse::number(v, 300..=307))
+    }),
     unserved("from-to-www-redirect", OFF),
     unserved("use-port-in-redirects", OFF),
     unserved("relative-redirects", OFF),

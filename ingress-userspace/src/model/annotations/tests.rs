@@ -261,6 +261,64 @@ fn forwarded_prefixes_are_absolute_paths() {
 }
 
 #[test]
+fn redirect_urls_are_absolute_without_variables() {
+    let urls = ["http://a", "https://a.example:8443/x?y=%20#z", "https://[::1]/", "http://a?b"];
+    for key in ["permanent-redirect", "temporal-redirect"] {
+        for url in urls {
+            let (ingress, problems) = one(key, url);
+            assert_eq!(problems, [""; 0], "{url}");
+            let (_, to) = ingress.options.redirects.everything().expect("a redirect");
+            assert_eq!(&**to, url);
+        }
+        for url in [
+            "",
+            "/x",
+            "a.example",
+            "ftp://a",
+            "http://",
+            "http:///x",
+            "https://a/$uri",
+            "http://a b",
+            "https://a/\r\nX: y",
+            "javascript:alert(1)",
+            "http://u@a/",
+            "https://a/{x}",
+            "https://a/\"",
+        ] {
+            let (ingress, problems) = one(key, url);
+            assert_eq!(problems, [field(key, "InvalidAnnotation")], "{url}");
+            assert_eq!(ingress.options.redirects.everything(), None, "{url}");
+        }
+    }
+}
+
+#[test]
+fn a_temporal_redirect_wins_and_a_bad_code_leaves_the_default() {
+    let redirect = |pairs: &[(&str, &str)]| {
+        let map: serde_json::Map<_, _> =
+            pairs.iter().map(|(key, value)| (format!("{OWN}{key}"), (*value).into())).collect();
+        let (ingress, problems) = annotated(&Settings::default(), &Value::Object(map));
+        let (status, to) = ingress.options.redirects.everything().expect("a redirect");
+        (status, to.to_string(), problems.len())
+    };
+    let permanent = ("permanent-redirect", "http://p");
+    let temporal = ("temporal-redirect", "http://t");
+    for (pairs, status, to, problems) in [
+        (&[permanent][..], 301, "http://p", 0),
+        (&[temporal], 302, "http://t", 0),
+        (&[permanent, temporal], 302, "http://t", 0),
+        (&[permanent, ("permanent-redirect-code", "308")], 308, "http://p", 0),
+        (&[permanent, ("permanent-redirect-code", "309")], 301, "http://p", 1),
+        (&[permanent, ("permanent-redirect-code", "200")], 301, "http://p", 1),
+        (&[temporal, ("temporal-redirect-code", "307")], 307, "http://t", 0),
+        (&[temporal, ("temporal-redirect-code", "308")], 302, "http://t", 1),
+        (&[temporal, ("permanent-redirect-code", "308")], 302, "http://t", 0),
+    ] {
+        assert_eq!(redirect(pairs), (status, to.to_owned(), problems), "{pairs:?}");
+    }
+}
+
+#[test]
 fn other_keys_are_reported_and_change_nothing() {
     for key in ["mirror-target", "load-balance", "nonsense", "proxy-redirect-form"] {
         let (ingress, problems) = one(key, "x");

@@ -9,6 +9,10 @@ use super::host::cluster_key;
 use super::record::Record;
 
 pub(super) fn problems(record: &Record, clusters: &Clusters, snapshot: &Snapshot) -> Vec<Problem> {
+    if record.moved().is_some() {
+        // Nobody is sent there.
+        return Vec::new();
+    }
     let wrong = record.backends().filter_map(|(field, backend)| {
         let (reason, message) = match backend {
             Backend::Resource { kind, name } => (

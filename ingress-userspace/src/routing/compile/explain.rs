@@ -10,7 +10,7 @@ use crate::routing::explain::{
     Candidate, CertificateAnswer, Explanation, HostAnswer, Outcome, Question, steps,
 };
 use crate::routing::matcher::{Matcher, PathMatch, PathRule};
-use crate::routing::route::{Action, Route};
+use crate::routing::route::{Action, Redirect, Route};
 use crate::routing::snapshot::{CertificateChoice, HostCertificate, RequestHost};
 use crate::routing::{host as hosts, path as paths};
 
@@ -273,14 +273,19 @@ impl Compiler {
                 let reason = (*reason).to_owned();
                 (None, Outcome::Answer { status: *status, reason })
             }
+            Action::Redirect(moved) => {
+                (None, Outcome::Moved { status: moved.status, to: moved.to.to_string() })
+            }
             Action::Forward(id) => cluster::answer(self, *id),
         };
         answer.cluster = cluster;
+        let is_moved = matches!(action, Outcome::Moved { .. });
         answer.outcome = match route.https_redirect {
-            Some(redirect) if !asked.question.https => Outcome::Redirect {
-                status: redirect.status,
-                drop_trailing_slash: redirect.drop_trailing_slash,
-            },
+            Some(Redirect { status, drop_trailing_slash })
+                if !asked.question.https && !is_moved =>
+            {
+                Outcome::Redirect { status, drop_trailing_slash }
+            }
             Some(_) | None => action,
         };
         let is_about = |problem: &&Problem| {

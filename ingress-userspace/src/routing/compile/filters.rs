@@ -6,6 +6,7 @@ use http::HeaderValue;
 
 use crate::model::options::IngressOptions;
 use crate::routing::filters::{Filters, UpstreamTimeouts};
+use crate::routing::route::{Moved, MovedTo};
 
 /// `None`: nothing has to be done to a request.
 pub(super) fn of(options: &IngressOptions) -> Option<Arc<Filters>> {
@@ -21,6 +22,12 @@ pub(super) fn of(options: &IngressOptions) -> Option<Arc<Filters>> {
         forwarded_prefix: headers.forwarded_prefix.as_deref().and_then(value),
     };
     (!filters.is_empty()).then(|| Arc::new(filters))
+}
+
+/// Where everything of the Ingress leads.
+pub(super) fn moved(options: &IngressOptions) -> Option<Moved> {
+    let (status, to) = options.redirects.everything()?;
+    Some(Moved { status, to: MovedTo::Url(value(to)?) })
 }
 
 /// Parsed options hold nothing but characters of header values.

@@ -6,16 +6,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Backend, HostPattern, IngressPath, PathKind, Problem, Reason, Rule, RuleId};
+use crate::model::{Backend, HostPattern, PathKind, Problem, Reason, RuleId};
+use crate::routing::Settings;
 use crate::routing::matcher::{Matcher, PathMatch, PathRule};
 use crate::routing::route::{Action, Redirect, Route};
 use crate::routing::snapshot::{HostCertificate, HostRoutes};
-use crate::routing::{Rewrite, Settings, path, pattern};
 
 use super::clusters::{ClusterKey, Clusters};
-use super::record::{Record, host_name, kind_name, path_field, path_text};
+use super::record::{Record, host_name};
 use super::secrets::{SecretKey, Secrets};
 use super::tls::{self, HostTls};
+
+mod candidate;
+mod wide;
+
+pub(super) use candidate::{Candidate, Judged};
 
 /// What the compiler knows besides the host.
 #[derive(Clone, Copy)]
@@ -37,22 +42,6 @@ pub(super) struct CompiledHost {
     pub(super) problems: Vec<Problem>,
 }
 
-/// One path of one rule, as a candidate.
-#[derive(Clone, Copy)]
-pub(super) struct Candidate<'a> {
-    pub(super) record: &'a Record,
-    pub(super) rule: &'a Rule,
-    pub(super) path: &'a IngressPath,
-}
-
-/// A candidate and what became of it: a rule of the host, or why it is none.
-pub(super) struct Judged<'a> {
-    pub(super) candidate: Candidate<'a>,
-    /// What is matched; `None` when the path as written can match nothing.
-    pub(super) text: Option<Arc<str>>,
-    pub(super) outcome: Result<PathRule, Problem>,
-}
-
 /// `members`: all Ingresses that name the host, in C1 order.
 pub(super) fn compile(
     host: &HostPattern,
@@ -61,10 +50,10 @@ pub(super) fn compile(
 ) -> CompiledHost {
     let mut problems = Vec::new();
     let tls = tls::associate(host, members, context.secrets, context.now, &mut problems);
-    let shut = shutting(host, members, &mut problems);
-    let context = Context { shut, ..context };
+    let context = Context { shut: wide::shutting(host, members, &mut problems), ..context };
     let routes = members.iter().any(|record| record.has_rules_for(host)).then(|| {
-        let rules = path_rules(host, members, &tls, context, &mut problems);
+        let mut rules = path_rules(host, members, &tls, context, &mut problems);
+        wide::app_root(host, members, &mut rules, context, &mut problems);
         HostRoutes {
             listed: rules.iter().map(|rule| rule.route.clone()).collect(),
             matcher: Matcher::new(rules),
@@ -75,31 +64,13 @@ pub(super) fn compile(
     CompiledHost { routes, certificate, secrets, problems }
 }
 
-/// C13: whether an access rule of one Ingress closes the whole host, to the others' surprise.
-fn shutting(host: &HostPattern, members: &[&Record], problems: &mut Vec<Problem>) -> bool {
-    let closes = |record: &Record| record.ingress.options.closes_hosts;
-    let mut serving = members.iter().filter(|record| record.has_rules_for(host));
-    let Some(first) = serving.clone().find(|record| closes(record)) else { return false };
-    for record in serving.by_ref().filter(|record| !closes(record)) {
-        let problem = record.problem(
-            "spec.rules".to_owned(),
-            Reason::ConflictingHost,
-            format!(
-                "{} restricts access to all of {} in a way that cannot be enforced; the paths \
-                 answer 503 there",
-                first.order.object,
-                host_name(host)
-            ),
-        );
-        problems.push(problem.by(RuleId::C13));
-    }
-    true
-}
-
-/// C6: the route of an Ingress without rules. It belongs to no host, so nothing is redirected.
+/// C6: the route of an Ingress without rules. It belongs to no host, so only what is forced is
+/// redirected.
 pub(super) fn catch_all(record: &Record, context: Context<'_>) -> Option<Arc<Route>> {
     let backend = record.ingress.default_backend.as_ref()?;
-    Some(default_of(record, backend, None, context))
+    let redirect =
+        redirect_of(record, &HostPattern::Any, "", &HostTls::default(), context.settings);
+    Some(default_of(record, backend, redirect, context))
 }
 
 fn path_rules(
@@ -225,10 +196,15 @@ fn default_of(
 }
 
 fn action_of(record: &Record, backend: &Backend, context: Context<'_>) -> Action {
+    if context.shut {
+        let reason = "an access rule of this host cannot be enforced";
+        return Action::Refuse { status: 503, reason };
+    }
+    match (backend, record.moved()) {
+        (Backend::Closed, _) | (_, None) => {}
+        (_, Some(moved)) => return Action::Redirect(moved),
+    }
     match backend {
-        _ if context.shut => {
-            Action::Refuse { status: 503, reason: "an access rule of this host cannot be enforced" }
-        }
         Backend::Service { .. } => cluster_key(record, backend)
             .and_then(|key| context.clusters.id(&key))
             .map_or(Action::Refuse { status: 503, reason: "unknown cluster" }, Action::Forward),
@@ -261,85 +237,12 @@ fn redirect_of(
     tls: &HostTls,
     settings: &Settings,
 ) -> Option<Redirect> {
-    let wanted = record.ingress.options.redirects.ssl.unwrap_or(settings.https_redirect);
+    let options = &record.ingress.options.redirects;
+    let wanted = options.ssl.unwrap_or(settings.https_redirect);
+    let has_tls = tls.is_usable && *host != HostPattern::Any;
+    let forced = options.force_ssl == Some(true);
     let is_acme = path.starts_with("/.well-known/acme-challenge");
-    (wanted && tls.is_usable && *host != HostPattern::Any && !is_acme)
-        .then_some(Redirect { status: 308, drop_trailing_slash: settings.is_nginx() })
-}
-
-// === impl Candidate ===
-
-impl Candidate<'_> {
-    fn way(&self, all_regex: bool, settings: &Settings) -> PathMatch {
-        match self.path.kind {
-            _ if all_regex => PathMatch::Regex,
-            PathKind::Exact => PathMatch::Exact,
-            PathKind::Prefix => PathMatch::Prefix,
-            PathKind::ImplementationSpecific if settings.is_nginx() => PathMatch::Bytes,
-            PathKind::ImplementationSpecific if self.record.wants_regex(self.path) => {
-                PathMatch::Regex
-            }
-            PathKind::ImplementationSpecific => PathMatch::Elements,
-        }
-    }
-
-    /// The text to match with: a regex as written, else in the form that requests have.
-    fn text(&self, way: PathMatch) -> Result<Arc<str>, String> {
-        let written = path_text(self.path);
-        if way == PathMatch::Regex {
-            pattern::check(written)
-                .map_err(|why| format!("{written:?} is read as a regex, but {why}"))?;
-            return Ok(written.into());
-        }
-        path::normalise(written)
-            .map(Arc::from)
-            .map_err(|why| format!("{written:?} can never be requested: {why}"))
-    }
-
-    fn route(
-        &self,
-        host: &HostPattern,
-        tls: &HostTls,
-        context: Context<'_>,
-    ) -> Result<Route, String> {
-        let Self { record, rule, path } = self;
-        let object = &record.order.object;
-        let written = path_text(path);
-        let rewrite = record.rewrite_of(path).map(|target| Rewrite::new(written, target));
-        Ok(Route {
-            id: format!(
-                "{}/{}/rules[{}].paths[{}]",
-                object.namespace, object.name, rule.index, path.index
-            )
-            .into(),
-            namespace: object.namespace.clone(),
-            ingress: object.name.clone(),
-            path: written.into(),
-            kind: Some(path.kind),
-            action: action_of(record, &path.backend, context),
-            rewrite: rewrite.transpose().map_err(|why| {
-                format!("rewrite-target takes groups of {written:?} read as a regex, but {why}")
-            })?,
-            https_redirect: redirect_of(record, host, written, tls, context.settings),
-            hsts: context.settings.hsts.clone(),
-            filters: record.filters(),
-        })
-    }
-
-    fn conflict(&self, winner: &Candidate<'_>, host: &HostPattern) -> Problem {
-        let why = format!(
-            "{} path {:?} of {} belongs to {} {}, which comes first",
-            kind_name(self.path.kind),
-            path_text(self.path),
-            host_name(host),
-            winner.record.order.object,
-            path_field(winner.rule, winner.path, "path"),
-        );
-        self.problem("path", Reason::ConflictingPath, &why)
-    }
-
-    fn problem(&self, field: &str, reason: Reason, why: &str) -> Problem {
-        let field = path_field(self.rule, self.path, field);
-        self.record.problem(field, reason, format!("{why}; this path is not served"))
-    }
+    let keeps_slash = options.preserve_trailing_slash.unwrap_or_else(|| !settings.is_nginx());
+    ((wanted && has_tls || forced) && !is_acme)
+        .then_some(Redirect { status: 308, drop_trailing_slash: !keeps_slash })
 }

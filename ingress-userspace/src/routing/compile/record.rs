@@ -8,6 +8,7 @@ use crate::model::{
     Backend, HostPattern, Ingress, IngressPath, ObjectRef, PathKind, Problem, Reason, Rule, RuleId,
 };
 use crate::routing::filters::Filters;
+use crate::routing::route::Moved;
 
 use super::filters;
 
@@ -28,6 +29,8 @@ pub(super) struct Record {
     tls: BTreeMap<HostPattern, usize>,
     /// Shared by all routes of the Ingress.
     filters: Option<Arc<Filters>>,
+    /// Where every path leads instead of its backend.
+    moved: Option<Moved>,
 }
 
 // === impl Order ===
@@ -61,7 +64,8 @@ impl Record {
             }
         }
         let filters = filters::of(&ingress.options);
-        Self { order: Order::new(&ingress), ingress, rules, tls, filters }
+        let moved = filters::moved(&ingress.options);
+        Self { order: Order::new(&ingress), ingress, rules, tls, filters, moved }
     }
 
     pub(super) fn filters(&self) -> Option<Arc<Filters>> {
@@ -125,6 +129,10 @@ impl Record {
     /// The rewrite target, unless it is the path itself and so has no effect.
     pub(super) fn rewrite_of(&self, path: &IngressPath) -> Option<&Arc<str>> {
         self.ingress.options.rewrite.target.as_ref().filter(|target| ***target != *path_text(path))
+    }
+
+    pub(super) fn moved(&self) -> Option<Moved> {
+        self.moved.clone()
     }
 
     /// D19.

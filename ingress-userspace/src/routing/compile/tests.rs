@@ -79,7 +79,7 @@ impl World {
         let route = self.route(raw_host, raw_path).expect("a route");
         match route.action {
             Action::Forward(id) => self.compiler.snapshot().cluster(id).expect("a cluster").clone(),
-            Action::Refuse { .. } => panic!("{route:?} refuses"),
+            Action::Redirect(_) | Action::Refuse { .. } => panic!("{route:?} does not forward"),
         }
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Question;
 use crate::routing::filters::{Filters, UpstreamTimeouts};
-use crate::routing::route::{Action, Route};
+use crate::routing::route::{Action, Moved, Route};
 
 /// One thing that is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,10 @@ pub(in crate::routing) fn steps(route: &Route, path: &str, question: &Question) 
             limit => format!("413 for a request body of more than {limit} bytes"),
         };
         steps.push(Step::new("proxy-body-size", effect));
+    }
+    if let Action::Redirect(Moved { status, to }) = action {
+        let step = Step::new("redirect", format!("{status} to {to}"));
+        steps.push(Step { answers: true, ..step });
     }
     if let Some(redirect) = https_redirect {
         let answers = !question.https;

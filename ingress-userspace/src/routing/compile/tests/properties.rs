@@ -200,6 +200,7 @@ fn view(world: &World) -> Vec<String> {
             let Some(route) = world.route(host, path) else { continue };
             let to = match route.action {
                 Action::Forward(id) => format!("{:?}", snapshot.cluster(id)),
+                Action::Redirect(_) => "redirected".to_owned(),
                 Action::Refuse { .. } => "refused".to_owned(),
             };
             seen.push(format!(

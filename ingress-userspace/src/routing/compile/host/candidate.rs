@@ -1,0 +1,103 @@
+//! One path of one rule, as a candidate for a place in the host's table.
+
+use std::sync::Arc;
+
+use super::{Context, action_of, redirect_of};
+use crate::model::{HostPattern, IngressPath, PathKind, Problem, Reason, Rule};
+use crate::routing::compile::record::{Record, host_name, kind_name, path_field, path_text};
+use crate::routing::compile::tls::HostTls;
+use crate::routing::matcher::{PathMatch, PathRule};
+use crate::routing::route::Route;
+use crate::routing::{Rewrite, Settings, path, pattern};
+
+#[derive(Clone, Copy)]
+pub(in crate::routing::compile) struct Candidate<'a> {
+    pub(in crate::routing::compile) record: &'a Record,
+    pub(in crate::routing::compile) rule: &'a Rule,
+    pub(in crate::routing::compile) path: &'a IngressPath,
+}
+
+/// A candidate and what became of it: a rule of the host, or why it is none.
+pub(in crate::routing::compile) struct Judged<'a> {
+    pub(in crate::routing::compile) candidate: Candidate<'a>,
+    /// What is matched; `None` when the path as written can match nothing.
+    pub(in crate::routing::compile) text: Option<Arc<str>>,
+    pub(in crate::routing::compile) outcome: Result<PathRule, Problem>,
+}
+
+// === impl Candidate ===
+
+impl Candidate<'_> {
+    pub(super) fn way(&self, all_regex: bool, settings: &Settings) -> PathMatch {
+        match self.path.kind {
+            _ if all_regex => PathMatch::Regex,
+            PathKind::Exact => PathMatch::Exact,
+            PathKind::Prefix => PathMatch::Prefix,
+            PathKind::ImplementationSpecific if settings.is_nginx() => PathMatch::Bytes,
+            PathKind::ImplementationSpecific if self.record.wants_regex(self.path) => {
+                PathMatch::Regex
+            }
+            PathKind::ImplementationSpecific => PathMatch::Elements,
+        }
+    }
+
+    /// The text to match with: a regex as written, else in the form that requests have.
+    pub(super) fn text(&self, way: PathMatch) -> Result<Arc<str>, String> {
+        let written = path_text(self.path);
+        if way == PathMatch::Regex {
+            pattern::check(written)
+                .map_err(|why| format!("{written:?} is read as a regex, but {why}"))?;
+            return Ok(written.into());
+        }
+        path::normalise(written)
+            .map(Arc::from)
+            .map_err(|why| format!("{written:?} can never be requested: {why}"))
+    }
+
+    pub(super) fn route(
+        &self,
+        host: &HostPattern,
+        tls: &HostTls,
+        context: Context<'_>,
+    ) -> Result<Route, String> {
+        let Self { record, rule, path } = self;
+        let object = &record.order.object;
+        let written = path_text(path);
+        let rewrite = record.rewrite_of(path).map(|target| Rewrite::new(written, target));
+        Ok(Route {
+            id: format!(
+                "{}/{}/rules[{}].paths[{}]",
+                object.namespace, object.name, rule.index, path.index
+            )
+            .into(),
+            namespace: object.namespace.clone(),
+            ingress: object.name.clone(),
+            path: written.into(),
+            kind: Some(path.kind),
+            action: action_of(record, &path.backend, context),
+            rewrite: rewrite.transpose().map_err(|why| {
+                format!("rewrite-target takes groups of {written:?} read as a regex, but {why}")
+            })?,
+            https_redirect: redirect_of(record, host, written, tls, context.settings),
+            hsts: context.settings.hsts.clone(),
+            filters: record.filters(),
+        })
+    }
+
+    pub(super) fn conflict(&self, winner: &Candidate<'_>, host: &HostPattern) -> Problem {
+        let why = format!(
+            "{} path {:?} of {} belongs to {} {}, which comes first",
+            kind_name(self.path.kind),
+            path_text(self.path),
+            host_name(host),
+            winner.record.order.object,
+            path_field(winner.rule, winner.path, "path"),
+        );
+        self.problem("path", Reason::ConflictingPath, &why)
+    }
+
+    pub(super) fn problem(&self, field: &str, reason: Reason, why: &str) -> Problem {
+        let field = path_field(self.rule, self.path, field);
+        self.record.problem(field, reason, format!("{why}; this path is not served"))
+    }
+}

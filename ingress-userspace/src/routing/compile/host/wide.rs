@@ -1,0 +1,81 @@
+//! What one Ingress says about a whole host (`semantics.md` 8.0.3, C4).
+
+use std::sync::Arc;
+
+use super::Context;
+use crate::model::{HostPattern, PathKind, Problem, Reason, RuleId};
+use crate::routing::compile::record::{Record, host_name};
+use crate::routing::matcher::{PathMatch, PathRule};
+use crate::routing::route::{Action, Moved, MovedTo, Route};
+
+/// C13: whether an access rule of one Ingress closes the whole host, to the others' surprise.
+pub(super) fn shutting(
+    host: &HostPattern,
+    members: &[&Record],
+    problems: &mut Vec<Problem>,
+) -> bool {
+    let closes = |record: &Record| record.ingress.options.closes_hosts;
+    let mut serving = members.iter().filter(|record| record.has_rules_for(host));
+    let Some(first) = serving.clone().find(|record| closes(record)) else { return false };
+    for record in serving.by_ref().filter(|record| !closes(record)) {
+        let problem = record.problem(
+            "spec.rules".to_owned(),
+            Reason::ConflictingHost,
+            format!(
+                "{} restricts access to all of {} in a way that cannot be enforced; the paths \
+                 answer 503 there",
+                first.order.object,
+                host_name(host)
+            ),
+        );
+        problems.push(problem.by(RuleId::C13));
+    }
+    true
+}
+
+/// `app-root` takes `/` of the host, whoever has a rule for it.
+pub(super) fn app_root(
+    host: &HostPattern,
+    members: &[&Record],
+    rules: &mut Vec<PathRule>,
+    context: Context<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    let serving = members.iter().filter(|record| record.has_rules_for(host));
+    let mut having = serving
+        .filter_map(|&record| Some((record, record.ingress.options.redirects.app_root.as_ref()?)));
+    let Some((winner, root)) = having.next() else { return };
+    for (record, _) in having.filter(|(_, other)| *other != root) {
+        let problem = record.problem(
+            "metadata.annotations".to_owned(),
+            Reason::ConflictingHost,
+            format!(
+                "the app-root of {} is that of {}, which comes first; this one is ignored there",
+                host_name(host),
+                winner.order.object
+            ),
+        );
+        problems.push(problem.by(RuleId::C4));
+    }
+    if context.shut {
+        return;
+    }
+    let object = &winner.order.object;
+    rules.retain(|rule| (&*rule.text, rule.way) != ("/", PathMatch::Exact));
+    rules.push(PathRule {
+        text: "/".into(),
+        way: PathMatch::Exact,
+        route: Arc::new(Route {
+            id: format!("{}/{}/app-root", object.namespace, object.name).into(),
+            namespace: object.namespace.clone(),
+            ingress: object.name.clone(),
+            path: "/".into(),
+            kind: Some(PathKind::Exact),
+            action: Action::Redirect(Moved { status: 302, to: MovedTo::Path(root.clone()) }),
+            rewrite: None,
+            https_redirect: None,
+            hsts: context.settings.hsts.clone(),
+            filters: None,
+        }),
+    });
+}

@@ -1,0 +1,34 @@
+//! Bodies and waits towards the pods (`semantics.md` 8.2).
+
+use std::time::Duration;
+
+use genkan::testing::backend::Answer;
+use genkan::testing::story::Request;
+
+use super::case::{Case, HOST, get};
+
+pub(crate) fn cases() -> Vec<Case> {
+    let post = |length: usize| Request::post(HOST, "/x", vec![b'x'; length]);
+    vec![
+        Case::new("proxy-body-size", "the last byte decides")
+            .annotate("proxy-body-size", "2k")
+            .location("client_max_body_size 2k;")
+            .ask_all([post(0), post(2048), post(2049), post(1 << 20)]),
+        Case::new("proxy-body-size", "without it 1m").ask_all([post(1 << 20), post((1 << 20) + 1)]),
+        Case::new("proxy-body-size", "0 is no limit")
+            .annotate("proxy-body-size", "0")
+            .location("client_max_body_size 0;")
+            .ask(post((1 << 20) + 1)),
+        Case::new("proxy-body-size", "comes before redirects")
+            .annotate("proxy-body-size", "10")
+            .annotate("force-ssl-redirect", "true")
+            .location("client_max_body_size 10; return 308 https://$host$request_uri;")
+            .ask_all([post(10), post(11)])
+            .answers_with(&["location"]),
+        Case::new("proxy-read-timeout", "504 when the pod is slower")
+            .annotate("proxy-read-timeout", "1")
+            .instead("proxy_read_timeout 60s;", "proxy_read_timeout 1s;")
+            .pod("/slow", Answer::bytes("late").with_delay(Duration::from_secs(3600)))
+            .ask_all([get("/slow"), get("/fast")]),
+    ]
+}
