@@ -6,7 +6,10 @@
 //! the kernel programs, a signal.
 
 mod entrance;
+mod handover;
+mod inherited;
 mod inspect;
+mod notify;
 mod signals;
 mod workers;
 
@@ -15,11 +18,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::admin::{Admin, Asks};
 use crate::agent::Agent;
 use crate::cli::RunOptions;
 use crate::config::{Config, read};
+use crate::handover::Holder;
+use crate::net::descriptors;
 use crate::proxy;
 use crate::proxy::access_log::AccessLog;
 use crate::snapshot::Publisher;
@@ -28,8 +34,10 @@ use crate::telemetry::budget;
 use crate::tls;
 use crate::upstream::ClientTls;
 
-use entrance::Entrance;
+use entrance::{Entrance, Prepared};
+use handover::{Arrival, Place};
 use inspect::{Inside, Reloads};
+use notify::ServiceManager;
 use signals::{Signal, Signals};
 use workers::Workers;
 
@@ -60,6 +68,9 @@ struct App {
     asks: Asks,
     /// Ends with the process.
     _admin: Option<Admin>,
+    manager: ServiceManager,
+    holder: Holder,
+    place: Place,
 }
 
 // === impl App ===
@@ -69,7 +80,12 @@ impl App {
         let config = &options.config;
         // First of all: a signal that comes during the start is not lost.
         let signals = Signals::new().context("signal handlers")?;
-        let (admin, asks) = administration(config);
+        let mut arrival = Arrival::begin(&options)?;
+        descriptors::raise_limit().context("limit of file descriptors")?;
+        // Until we serve, one that does answers for itself.
+        let first = arrival.is_first();
+        let (mut admin, mut asks) =
+            if first { administration(config) } else { (None, Asks::default()) };
         let config_file = FileSource::start(&options.config_path)
             .with_context(|| format!("watch {}", options.config_path.display()))?;
         let settings = Arc::new(ArcSwap::from_pointee(proxy::Settings::from(config)));
@@ -77,7 +93,7 @@ impl App {
         let places = workers::places(config)?;
         let publisher = Publisher::new(places.len());
         let agent = Agent::start(&options.manifests, config, publisher.clone())?;
-        let mut entrance = Entrance::open(&options, &places).await?;
+        let prepared = Prepared::load(&options, &places)?;
         let access_log = match config.access_log.destination() {
             Some(file) => Some(AccessLog::start(file).context("access log")?.0),
             None => None,
@@ -93,6 +109,9 @@ impl App {
             counters: Arc::clone(&counters),
             places: places.clone(),
         };
+        // What could fail for reasons of ours is done: a process that serves goes on until now.
+        let inherited = arrival.meet(&options)?;
+        let mut entrance = prepared.open(&options, places.len(), inherited).await?;
         let shared = workers::Shared {
             settings: settings.clone(),
             publisher,
@@ -103,7 +122,14 @@ impl App {
             places,
         };
         let workers = Workers::start(shared, &mut entrance)?;
+        let holder = arrival.arrived()?;
+        entrance.settle();
+        let manager = ServiceManager::of_environment();
+        manager.ready();
 
+        if !first {
+            (admin, asks) = administration(config);
+        }
         if let Some(admin) = &admin {
             admin.show(inside);
         }
@@ -113,6 +139,7 @@ impl App {
             version = env!("CARGO_PKG_VERSION"),
             "ready"
         );
+        let place = Place::default();
         Ok(Self {
             effective: Arc::new(options.config.clone()),
             options,
@@ -125,27 +152,45 @@ impl App {
             reloads: Reloads::new(),
             asks,
             _admin: admin,
+            manager,
+            holder,
+            place,
         })
     }
 
     async fn serve(mut self) -> anyhow::Result<ExitCode> {
         let mut cut_short = tokio::time::interval(budget::WINDOW);
+        let mut pulse = pulse(&self.manager);
         loop {
+            // While a successor has the listeners, nothing in the kernel is changed here.
+            let ours = self.place.is_ours();
             tokio::select! {
                 () = self.agent.step() => {}
-                () = self.config_file.changed() => self.reread().await,
-                exited = self.workers.exited() => self.workers.replace(exited, &mut self.entrance),
+                () = self.config_file.changed(), if ours => self.reread().await,
+                exited = self.workers.exited(), if ours => {
+                    self.workers.replace(exited, &mut self.entrance);
+                }
+                request = self.holder.request() => if self.give_way(request).await {
+                    return self.leave(Leave::Superseded).await;
+                },
+                why = self.place.successor_ended() => self.place.not_replaced(why),
+                () = beat(&mut pulse) => self.say_alive(),
                 event = self.entrance.event() => println!("{event}"),
                 ask = self.asks.next() => if self.answer(ask, false) {
-                    return self.drain().await;
+                    return self.leave(Leave::Stopped).await;
                 },
                 _ = cut_short.tick() => budget::tell(),
                 signal = self.signals.next() => match signal {
-                    Signal::Stop => return self.drain().await,
+                    Signal::Stop => return self.leave(Leave::Stopped).await,
                     Signal::Reread => {
-                        self.reread().await;
+                        self.manager.reloading();
+                        // Otherwise done when the successor should not come.
+                        if ours {
+                            self.reread().await;
+                        }
                         let config = self.options.config.clone();
                         self.reconfigure_agent(&config);
+                        self.manager.reloaded();
                     }
                     #[cfg(feature = "testing")]
                     Signal::PanicWorker => self.workers.inject_panic(),
@@ -187,25 +232,79 @@ impl App {
         }
     }
 
-    /// Stops accepting and waits for running requests; a second signal ends the wait.
-    async fn drain(mut self) -> anyhow::Result<ExitCode> {
+    /// Accepts no more and waits for running requests; a second signal ends the wait.
+    async fn leave(mut self, why: Leave) -> anyhow::Result<ExitCode> {
         tracing::info!(limit = ?self.options.config.timeouts.drain, "draining");
-        self.workers.drain();
+        let mut signals = 1;
+        // Whoever asks from here on hears that this process is about to end.
+        self.holder = Holder::unreachable();
+        match why {
+            // A successor that is about to come has these listeners; their places are its own.
+            Leave::Stopped if !self.place.is_ours() => self.workers.hand_over(),
+            Leave::Stopped => {
+                self.manager.stopping();
+                self.entrance.close();
+                self.workers.drain();
+            }
+            // The service goes on: the signal that stops it has still to come.
+            Leave::Superseded => signals = 0,
+        }
+        let mut pulse = pulse(&self.manager);
         loop {
             tokio::select! {
                 () = self.workers.all_exited() => {
+                    let cut = self.workers.cut();
+                    if cut > 0 {
+                        tracing::warn!(connections = cut, "cut at the end of timeouts.drain");
+                    }
                     tracing::info!("drained");
                     return Ok(ExitCode::SUCCESS);
                 }
                 ask = self.asks.next() => {
                     self.answer(ask, true);
                 }
+                () = beat(&mut pulse), if why == Leave::Stopped => self.say_alive(),
                 signal = self.signals.next() => if matches!(signal, Signal::Stop) {
-                    tracing::warn!("ended before all requests were done");
-                    return Ok(ExitCode::FAILURE);
+                    signals += 1;
+                    if signals > 1 {
+                        tracing::warn!("ended before all requests were done");
+                        return Ok(ExitCode::FAILURE);
+                    }
                 },
             }
         }
+    }
+
+    /// Tells the service manager so, unless a worker is stuck.
+    fn say_alive(&mut self) {
+        if self.workers.are_well() {
+            self.manager.alive();
+        } else {
+            tracing::error!("a worker is stuck: the service manager is not told that all is well");
+        }
+    }
+}
+
+/// Why a process drains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    /// It was told to.
+    Stopped,
+    /// Another process has taken its place.
+    Superseded,
+}
+
+fn pulse(manager: &ServiceManager) -> Option<Interval> {
+    let mut pulse = tokio::time::interval(manager.pulse()?);
+    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    Some(pulse)
+}
+
+/// Never without a pulse. Cancel-safe.
+async fn beat(pulse: &mut Option<Interval>) {
+    match pulse {
+        Some(pulse) => drop(pulse.tick().await),
+        None => std::future::pending().await,
     }
 }
 

@@ -20,6 +20,7 @@ pub mod explain;
 pub mod man;
 pub mod probe;
 pub mod reference;
+pub mod reload;
 pub mod run;
 pub mod version;
 
@@ -65,6 +66,8 @@ enum Command {
     Completions(completions::Arguments),
     /// Write the manual pages.
     Man(man::Arguments),
+    /// Replace the process that serves by a new one of the program on disk; no connection is lost.
+    Reload(reload::Arguments),
     /// Print the version.
     Version(version::Arguments),
 }
@@ -117,6 +120,7 @@ impl Cli {
             }
             Command::Completions(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Man(arguments) => arguments.execute(&mut std::io::stdout().lock()),
+            Command::Reload(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Version(arguments) => arguments.execute(&mut std::io::stdout().lock()),
         }
     }

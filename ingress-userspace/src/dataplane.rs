@@ -6,11 +6,10 @@
 //! the kernel when the process ends; [`detach()`] takes it out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::os::fd::AsFd;
 
 use aya::Ebpf;
-use ingress_common::worker::{Absence, Load, MAX_WORKERS, listener_slot};
+use ingress_common::worker::{Absence, MAX_WORKERS, listener_slot};
 
 mod attach;
 mod counters;
@@ -24,6 +23,7 @@ mod maps;
 mod pins;
 pub mod plan;
 mod report;
+mod take_over;
 
 pub use attach::Steer;
 pub use counters::VipCounters;
@@ -34,6 +34,7 @@ pub use load::object;
 pub use log::KernelLog;
 pub use pins::Pins;
 pub use report::{InterfaceReport, Report, VipReport};
+pub use take_over::Prepared;
 
 use crate::config::Config;
 use crate::net::address;
@@ -64,7 +65,8 @@ pub struct Options {
 // === impl Dataplane ===
 
 impl Dataplane {
-    /// Loads, fills the maps, attaches. `workers`: the CPU of each worker.
+    /// Loads, fills the maps, attaches, and lets go of what earlier versions left: the way of a
+    /// process that takes nobody's place. `workers`: the CPU of each worker.
     ///
     /// Runs in the network namespace of the calling thread, on a tokio runtime. An interface that
     /// can't be attached is no error: it is in the report.
@@ -73,48 +75,24 @@ impl Dataplane {
         workers: &[u32],
         options: Options,
     ) -> Result<Self, DataplaneError> {
-        let Options { pins, debug } = options;
-        let load::Loaded { mut ebpf, reused } = load::load(&pins, debug)?;
-        let mut maps = Maps::take(&mut ebpf)?;
-        let kernel_log = if debug { Some(KernelLog::new(&mut ebpf)?) } else { None };
-
-        let mut current = maps.read(cpus()?)?;
-        current.routes = local_routes().await?;
-        let stride = size_of::<Load>();
-        let loads = LoadBoard::kernel(maps.loads()?, workers.len(), stride).map_err(|error| {
-            DataplaneError::io("map the array in which workers publish their load", error)
-        })?;
-        // Written first, so that every step after it belongs to this process.
-        current.settings.generation += 1;
-        if current.settings.seed == 0 {
-            current.settings.seed = seed()?;
-        }
-        maps.apply(&Operation::Settings(current.settings))?;
-
-        let mut dataplane = Self {
-            ebpf,
-            maps,
-            pins,
-            plan: current,
-            report: Report { maps_reused: reused, ..Report::default() },
-            workers: workers.to_vec(),
-            loads,
-            kernel_log,
-        };
-        let next = dataplane.plan_for(config)?;
-        // Before any new route: a VIP must not reach another socket of the host.
-        dataplane.step_to(next, Steps::BeforeAttaching).await?;
-        attach::dispatch(&mut dataplane.ebpf, &dataplane.pins)?;
-        dataplane.attach_interfaces(config).await?;
-        let next = dataplane.plan_for(config)?;
-        dataplane.step_to(next, Steps::All).await?;
-        dataplane.remove_other_versions();
+        let dataplane = Prepared::load(config, workers, options)?.take_over(config, &[]).await?;
+        dataplane.settle();
         Ok(dataplane)
+    }
+
+    /// To be called when nobody else uses the kernel side any more: `dispatch` sees the load of
+    /// these workers, and pins of other versions go.
+    pub fn settle(&self) {
+        self.loads.publish();
+        self.remove_other_versions();
     }
 
     /// Makes the kernel side follow a changed configuration, and attaches to devices that have come
     /// since. A configuration that can't be followed changes nothing.
+    ///
+    /// Fails, as all that changes something, when another process has taken over.
     pub async fn apply(&mut self, config: &Config) -> Result<(), DataplaneError> {
+        self.still_ours()?;
         let next = self.plan_for(config)?;
         self.step_to(next, Steps::All).await?;
         self.attach_interfaces(config).await
@@ -128,6 +106,7 @@ impl Dataplane {
         family: Family,
         listener: impl AsFd,
     ) -> Result<(), DataplaneError> {
+        self.still_ours()?;
         let slot = self.slot(worker, family)?;
         let listener = std::os::fd::AsRawFd::as_raw_fd(&listener.as_fd());
         let handed = self.maps.listeners.set(slot, &listener, 0);
@@ -145,6 +124,7 @@ impl Dataplane {
     /// Takes a worker's listener out; nothing happens when it is gone already (a closed socket
     /// leaves the map by itself).
     pub fn remove_listener(&mut self, worker: usize, family: Family) -> Result<(), DataplaneError> {
+        self.still_ours()?;
         let slot = self.slot(worker, family)?;
         let removed = self.maps.listeners.clear_index(&slot);
         // A socket map says EINVAL for an empty place.
@@ -187,6 +167,12 @@ impl Dataplane {
     /// VIP names by counter index, as events carry it.
     pub fn vip_names(&self) -> &BTreeMap<u32, String> {
         &self.plan.names
+    }
+
+    /// A process that has been superseded must not touch what its successor uses.
+    fn still_ours(&self) -> Result<(), DataplaneError> {
+        let (ours, theirs) = (self.plan.settings.generation, self.maps.generation()?);
+        if ours == theirs { Ok(()) } else { Err(DataplaneError::Superseded { ours, theirs }) }
     }
 
     fn plan_for(&self, config: &Config) -> Result<Plan, DataplaneError> {
@@ -294,13 +280,4 @@ fn cpus() -> Result<u32, DataplaneError> {
     let count = aya::util::nr_cpus()
         .map_err(|(path, error)| DataplaneError::io(format!("read {path}"), error))?;
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
-}
-
-/// A secret that no client can guess.
-fn seed() -> Result<u64, DataplaneError> {
-    let mut bytes = [0; 8];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut source| source.read_exact(&mut bytes))
-        .map_err(|error| DataplaneError::io("read a random seed", error))?;
-    Ok(u64::from_ne_bytes(bytes) | 1)
 }

@@ -18,6 +18,7 @@ pub mod cli;
 // Control
 pub mod admin;
 pub mod dataplane;
+pub mod handover;
 pub mod model;
 pub mod routing;
 pub mod source;

@@ -1,9 +1,11 @@
-//! The ground: sockets, interfaces, local routes, CPUs, sets of addresses. Every driver stands on it; it knows none.
+//! The ground: sockets, interfaces, local routes, CPUs, descriptors, sets of addresses. Every driver
+//! stands on it; it knows none.
 //!
 //! [`sys`] is the only place of userspace with `unsafe` code.
 
 pub mod address;
 pub mod cpu;
+pub mod descriptors;
 pub mod interface;
 pub mod listen;
 pub mod load;

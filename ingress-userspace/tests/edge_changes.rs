@@ -56,15 +56,13 @@ impl UnderLoad {
         });
         story.start();
         let mix = Mix {
-            http: SocketAddr::new(EdgeLab::VIP4, 80),
             https: Some((SocketAddr::new(EdgeLab::VIP6, 443), ca.client_config(&["h2"]))),
-            host: "shop.example".to_owned(),
             path: "/cart".to_owned(),
             websocket_path: Some("/chat".to_owned()),
             http1_clients: 4,
             http2_clients: 2,
             websockets: 4,
-            pause: Duration::from_millis(5),
+            ..Mix::of("shop.example", SocketAddr::new(EdgeLab::VIP4, 80))
         };
         let client = story.lab.client.clone();
         let traffic = Traffic::start(mix, move || client.enter());

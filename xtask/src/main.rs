@@ -11,6 +11,7 @@ mod lint;
 mod program;
 mod progress;
 mod setup;
+mod soak;
 mod test;
 mod workspace;
 
@@ -35,6 +36,8 @@ enum Command {
     Lint(lint::Arguments),
     /// Set up, lint, and run every test; ends with the line `N passed, N failed, N skipped`
     Test(test::Arguments),
+    /// Load, edits and take-overs for minutes: nothing may be lost, nothing may grow; needs root
+    Soak(soak::Arguments),
     /// Measure: kernel programs, routing, the proxy beside nginx; ratios with min-median-max
     Bench(bench::Arguments),
     /// Build and inspect the kernel programs
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Ebpf(arguments) => ebpf::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
     };
     match outcome {

@@ -2,14 +2,15 @@
 //! VIPs themselves (`--no-bpf`).
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use anyhow::Context;
 
+use super::inherited::Inherited;
 use super::workers::Place;
 use crate::cli::RunOptions;
 use crate::config::{Config, VipConfig};
-use crate::dataplane::{Dataplane, Event, Events, KernelLog, Options, Report, VipCounters};
+use crate::dataplane::{self, Dataplane, Event, Events, KernelLog, Options, Report, VipCounters};
 use crate::net::address;
 use crate::net::listen::{Family, ListenerGroup, listen_direct};
 use crate::net::load::{LoadBoard, LoadSlot};
@@ -18,12 +19,14 @@ pub(super) enum Entrance {
     /// `dispatch` gives the connections of all VIPs to one listener per worker and family.
     Steered(Box<Steered>),
     /// Each worker listens on every VIP and port.
-    Bound { vips: Vec<VipConfig>, loads: LoadBoard },
+    Bound { vips: Vec<VipConfig>, loads: LoadBoard, inherited: Inherited },
 }
 
 pub(super) struct Steered {
     dataplane: Dataplane,
     groups: Vec<ListenerGroup>,
+    inherited: Inherited,
+    workers: usize,
     events: Option<Events>,
     log: Option<KernelLog>,
 }
@@ -39,59 +42,149 @@ pub(super) enum Told {
     },
 }
 
+/// What can fail is done, and nothing is changed.
+pub(super) enum Prepared {
+    Steered(Box<dataplane::Prepared>),
+    Bound,
+}
+
+/// A listener of a worker.
+pub(super) struct Opened {
+    pub(super) listener: TcpListener,
+    /// `dispatch` is to give it the connections of the worker.
+    admit: bool,
+}
+
 /// What happened to a packet, with the name of its VIP.
 pub(super) struct NamedEvent {
     event: Event,
     vip: String,
 }
 
-// === impl Entrance ===
+// === impl Prepared ===
 
-impl Entrance {
-    pub(super) async fn open(options: &RunOptions, places: &[Place]) -> anyhow::Result<Self> {
-        let config = &options.config;
+impl Prepared {
+    pub(super) fn load(options: &RunOptions, places: &[Place]) -> anyhow::Result<Self> {
         if options.no_bpf {
             say_what_is_missing(options);
-            make_local(&config.vips).await;
-            let loads = LoadBoard::heap(places.len());
-            return Ok(Self::Bound { vips: config.vips.clone(), loads });
+            return Ok(Self::Bound);
         }
         let cpus: Vec<u32> = places.iter().map(|place| place.cpu).collect();
         let debug = tracing::enabled!(target: "genkan::ebpf", tracing::Level::DEBUG);
         let dataplane_options = Options { debug, ..Options::default() };
-        let mut dataplane = Dataplane::start(config, &cpus, dataplane_options)
-            .await
+        let prepared = dataplane::Prepared::load(&options.config, &cpus, dataplane_options)
             .context("kernel programs (--no-bpf serves without them)")?;
-        report(&dataplane.report());
-        let events = if options.events { dataplane.events()? } else { None };
-        let groups = reserve(config)?;
-        let log = dataplane.kernel_log();
-        Ok(Self::Steered(Box::new(Steered { dataplane, groups, events, log })))
+        Ok(Self::Steered(Box::new(prepared)))
     }
 
-    /// New listeners for one worker, of all families or all VIPs.
-    pub(super) fn listeners(&self) -> anyhow::Result<Vec<TcpListener>> {
+    /// Opens the entrance in the place of whoever had it. `inherited`: the listeners of a process
+    /// that serves.
+    pub(super) async fn open(
+        self,
+        options: &RunOptions,
+        workers: usize,
+        inherited: Inherited,
+    ) -> anyhow::Result<Entrance> {
+        let config = &options.config;
+        let Self::Steered(prepared) = self else {
+            make_local(&config.vips).await;
+            let loads = LoadBoard::heap(workers);
+            return Ok(Entrance::Bound { vips: config.vips.clone(), loads, inherited });
+        };
+        let groups = reserve(config, &inherited)?;
+        let namesakes = inherited.namesakes(workers);
+        let mut dataplane = prepared.take_over(config, &namesakes).await.context("kernel side")?;
+        report(&dataplane.report());
+        let events = if options.events { dataplane.events()? } else { None };
+        let log = dataplane.kernel_log();
+        let steered = Steered { dataplane, groups, inherited, workers, events, log };
+        Ok(Entrance::Steered(Box::new(steered)))
+    }
+}
+
+// === impl Entrance ===
+
+impl Entrance {
+    /// Listeners for one worker, of all families or all VIPs: inherited ones, and new ones for what
+    /// is missing.
+    pub(super) fn listeners(
+        &mut self,
+        index: usize,
+        workers: usize,
+    ) -> anyhow::Result<Vec<Opened>> {
+        let mut opened = Vec::new();
         match self {
-            Self::Steered(steered) => steered
-                .groups
-                .iter()
-                .map(|group| group.listen().with_context(|| group.address().to_string()))
-                .collect(),
-            Self::Bound { vips, .. } => vips
-                .iter()
-                .flat_map(|vip| vip.addresses.iter().map(move |address| (vip, *address)))
-                .flat_map(|(vip, address)| vip.ports.iter().map(move |p| (address, p.port)))
-                .map(|to| listen_direct(to.into()).with_context(|| format!("listen on {to:?}")))
-                .collect(),
+            Self::Steered(steered) => {
+                for group in &steered.groups {
+                    let ours = |address: SocketAddr| address == group.address();
+                    let taken = steered.inherited.take((index, workers), ours);
+                    // That of its namesake has the worker's place in the socket map.
+                    if !taken.iter().any(|(namesake, _)| *namesake) {
+                        let new = group.listen().with_context(|| group.address().to_string())?;
+                        opened.push(Opened { listener: new, admit: true });
+                    }
+                    opened.extend(taken.into_iter().map(|(_, listener)| Opened::kept(listener)));
+                }
+            }
+            Self::Bound { vips, inherited, .. } => {
+                for to in sockets(vips) {
+                    let taken = inherited.take((index, workers), |address| address == to);
+                    if !taken.iter().any(|(namesake, _)| *namesake) {
+                        let new = listen_direct(to).with_context(|| format!("listen on {to}"))?;
+                        opened.push(Opened { listener: new, admit: false });
+                    }
+                    opened.extend(taken.into_iter().map(|(_, listener)| Opened::kept(listener)));
+                }
+            }
         }
+        Ok(opened)
     }
 
     /// Lets connections come to a worker that accepts from these listeners now.
-    pub(super) fn admit(&mut self, worker: usize, listeners: &[TcpListener]) -> anyhow::Result<()> {
+    pub(super) fn admit(&mut self, worker: usize, listeners: &[Opened]) -> anyhow::Result<()> {
         let Self::Steered(steered) = self else { return Ok(()) };
-        for listener in listeners {
-            let family = Family::of(listener.local_addr()?.ip());
-            steered.dataplane.set_listener(worker, family, listener)?;
+        for opened in listeners.iter().filter(|opened| opened.admit) {
+            let family = Family::of(opened.listener.local_addr()?.ip());
+            steered.dataplane.set_listener(worker, family, &opened.listener)?;
+        }
+        Ok(())
+    }
+
+    /// To be called when every worker accepts and no other process does.
+    pub(super) fn settle(&mut self) {
+        match self {
+            Self::Steered(steered) => {
+                steered.inherited = Inherited::default();
+                steered.dataplane.settle();
+            }
+            Self::Bound { inherited, .. } => *inherited = Inherited::default(),
+        }
+    }
+
+    /// Lets no new connection come: clients wait for `steering.listener_grace` for another process,
+    /// then they are refused.
+    pub(super) fn close(&mut self) {
+        let Self::Steered(steered) = self else { return };
+        for worker in 0..steered.workers {
+            for family in Family::ALL {
+                if let Err(error) = steered.dataplane.remove_listener(worker, family) {
+                    return tracing::warn!("new connections come until the workers end: {error}");
+                }
+            }
+        }
+    }
+
+    /// From here on another process owns the kernel side.
+    pub(super) fn retire(&self) {
+        if let Self::Steered(steered) = self {
+            steered.dataplane.loads().retire();
+        }
+    }
+
+    /// Puts right what a successor that gave up has changed.
+    pub(super) async fn take_back(&mut self, config: &Config) -> anyhow::Result<()> {
+        if let Self::Steered(steered) = self {
+            steered.dataplane.take_back(config).await?;
         }
         Ok(())
     }
@@ -161,12 +254,31 @@ impl std::fmt::Display for NamedEvent {
     }
 }
 
-/// A listener group of each family; a host without one of them can serve the other.
-fn reserve(config: &Config) -> anyhow::Result<Vec<ListenerGroup>> {
+// === impl Opened ===
+
+impl Opened {
+    /// Connections come to it already.
+    fn kept(listener: TcpListener) -> Self {
+        Self { listener, admit: false }
+    }
+}
+
+fn sockets(vips: &[VipConfig]) -> impl Iterator<Item = SocketAddr> {
+    let addresses = vips.iter().flat_map(|vip| vip.addresses.iter().map(move |a| (vip, *a)));
+    addresses.flat_map(|(vip, a)| vip.ports.iter().map(move |p| SocketAddr::new(a, p.port)))
+}
+
+/// A listener group of each family: that of the process before, so that one more worker joins it.
+/// A host without one of the families can serve the other.
+fn reserve(config: &Config, inherited: &Inherited) -> anyhow::Result<Vec<ListenerGroup>> {
     let mut groups = Vec::new();
     for family in Family::ALL {
         let mut addresses = config.vips.iter().flat_map(|vip| &vip.addresses);
-        match ListenerGroup::reserve(family) {
+        let group = match inherited.port(family) {
+            Some(port) => ListenerGroup::join(family, port),
+            None => ListenerGroup::reserve(family),
+        };
+        match group {
             Ok(group) => groups.push(group),
             Err(error) if addresses.any(|&address| Family::of(address) == family) => {
                 return Err(error).with_context(|| format!("{family:?} listeners"));

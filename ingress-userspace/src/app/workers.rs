@@ -1,16 +1,21 @@
 //! The workers of this process: where each runs, and a new one in the place of one that ended.
 
 use std::future::poll_fn;
+use std::io;
+use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use ingress_common::worker::MAX_WORKERS;
 
-use super::entrance::Entrance;
+use super::entrance::{Entrance, Opened};
 use crate::config::Config;
+use crate::handover::Lent;
+use crate::metrics::process;
 use crate::net::cpu;
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::counters::Counters;
@@ -43,8 +48,18 @@ pub(super) struct Place {
 pub(super) struct Workers {
     shared: Shared,
     /// `None` while a place has no worker: it could not be started again.
-    handles: Vec<Option<WorkerHandle>>,
+    running: Vec<Option<Running>>,
 }
+
+struct Running {
+    handle: WorkerHandle,
+    /// Copies, for a successor. They go with the worker: one that outlived it would take connections
+    /// that nobody accepts.
+    listeners: Vec<TcpListener>,
+}
+
+/// A worker that has not moved for so long is stuck.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// One place for each worker on the CPUs of this process.
 pub(super) fn places(config: &Config) -> anyhow::Result<Vec<Place>> {
@@ -59,22 +74,22 @@ pub(super) fn places(config: &Config) -> anyhow::Result<Vec<Place>> {
 
 impl Workers {
     pub(super) fn start(shared: Shared, entrance: &mut Entrance) -> anyhow::Result<Self> {
-        let handles = (0..shared.places.len())
+        let running = (0..shared.places.len())
             .map(|index| spawn(&shared, index, entrance).map(Some))
             .collect::<anyhow::Result<_>>()?;
-        Ok(Self { shared, handles })
+        Ok(Self { shared, running })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.handles.len()
+        self.running.len()
     }
 
     /// The next worker that ends, and how. Cancel-safe.
     pub(super) async fn exited(&mut self) -> (usize, Exit) {
         poll_fn(|cx| {
-            for (index, place) in self.handles.iter_mut().enumerate() {
-                let Some(handle) = place else { continue };
-                let exit = pin!(handle.exited()).poll(cx);
+            for (index, place) in self.running.iter_mut().enumerate() {
+                let Some(running) = place else { continue };
+                let exit = pin!(running.handle.exited()).poll(cx);
                 if let Poll::Ready(exit) = exit {
                     *place = None;
                     return Poll::Ready((index, exit));
@@ -89,48 +104,77 @@ impl Workers {
     pub(super) fn replace(&mut self, (index, exit): (usize, Exit), entrance: &mut Entrance) {
         tracing::error!(worker = index, ?exit, "worker ended; a new one takes its place");
         match spawn(&self.shared, index, entrance) {
-            Ok(handle) => self.handles[index] = Some(handle),
+            Ok(running) => self.running[index] = Some(running),
             Err(error) => tracing::error!(worker = index, "no new worker: {error:#}"),
         }
     }
 
     /// Whether each place has a worker.
     pub(super) fn running(&self) -> Vec<bool> {
-        self.handles.iter().map(Option::is_some).collect()
+        self.running.iter().map(Option::is_some).collect()
     }
 
-    pub(super) fn drain(&self) {
-        for handle in self.handles.iter().flatten() {
-            handle.drain();
+    pub(super) fn drain(&mut self) {
+        for running in self.running.iter_mut().flatten() {
+            running.listeners.clear();
+            running.handle.drain();
         }
+    }
+
+    /// Drains; the listeners belong to another process.
+    pub(super) fn hand_over(&mut self) {
+        for running in self.running.iter_mut().flatten() {
+            running.listeners.clear();
+            running.handle.hand_over();
+        }
+    }
+
+    /// The listeners of all workers, for a successor.
+    pub(super) fn lend(&self) -> io::Result<Vec<Lent>> {
+        let running = self.running.iter().enumerate();
+        let running = running.filter_map(|(worker, running)| Some((worker, running.as_ref()?)));
+        running
+            .flat_map(|(worker, running)| running.listeners.iter().map(move |of| (worker, of)))
+            .map(|(worker, listener)| Ok(Lent { worker, listener: listener.try_clone()? }))
+            .collect()
+    }
+
+    /// Whether the loop of every worker turns. One that has ended is not stuck: it is replaced.
+    pub(super) fn are_well(&self) -> bool {
+        let now = process::uptime();
+        let running = self.running.iter().flatten().map(|running| running.handle.counters());
+        running.map(|counters| counters.last_beat()).all(|beat| now.saturating_sub(beat) < STUCK)
+    }
+
+    /// Connections that were cut at the end of `timeouts.drain`.
+    pub(super) fn cut(&self) -> u64 {
+        self.shared.counters.iter().map(|counters| counters.cut.value()).sum()
     }
 
     /// Cancel-safe.
     pub(super) async fn all_exited(&mut self) {
-        while self.handles.iter().any(Option::is_some) {
+        while self.running.iter().any(Option::is_some) {
             self.exited().await;
         }
     }
 
     #[cfg(feature = "testing")]
     pub(super) fn inject_panic(&self) {
-        if let Some(handle) = self.handles.iter().flatten().next() {
-            handle.inject_panic();
+        if let Some(running) = self.running.iter().flatten().next() {
+            running.handle.inject_panic();
         }
     }
 }
 
-fn spawn(shared: &Shared, index: usize, entrance: &mut Entrance) -> anyhow::Result<WorkerHandle> {
-    let listeners = entrance.listeners()?;
-    // Our copies go at the end of this function: one that outlived its worker would take
-    // connections that nobody accepts.
-    let copies =
-        listeners.iter().map(|listener| listener.try_clone()).collect::<Result<Vec<_>, _>>()?;
+fn spawn(shared: &Shared, index: usize, entrance: &mut Entrance) -> anyhow::Result<Running> {
+    let opened = entrance.listeners(index, shared.places.len())?;
+    let copy = |opened: &Opened| opened.listener.try_clone();
+    let copies = opened.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
     let Place { cpu, pinned } = shared.places[index];
     let parts = WorkerParts {
         index,
         cpu: pinned.then_some(cpu),
-        listeners,
+        listeners: copies,
         settings: shared.settings.clone(),
         snapshots: shared.publisher.subscribe(index),
         load: entrance.load(index),
@@ -140,7 +184,8 @@ fn spawn(shared: &Shared, index: usize, entrance: &mut Entrance) -> anyhow::Resu
         access_log: shared.access_log.clone(),
     };
     let handle = worker::spawn(parts).with_context(|| format!("worker {index}"))?;
-    entrance.admit(index, &copies).with_context(|| format!("listeners of worker {index}"))?;
+    entrance.admit(index, &opened).with_context(|| format!("listeners of worker {index}"))?;
     shared.counters[index].starts.add(1);
-    Ok(handle)
+    let listeners = opened.into_iter().map(|opened| opened.listener).collect();
+    Ok(Running { handle, listeners })
 }

@@ -8,6 +8,9 @@ use clap::Args;
 use super::USAGE;
 use crate::config::{Config, ConfigError, Overrides, read};
 
+/// Of a host with one process.
+pub(super) const RUNTIME_DIR: &str = "/run/genkan";
+
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Configuration file (YAML); read again when it changes.
@@ -21,6 +24,10 @@ pub struct Arguments {
     /// Serve without kernel programs: bind the VIPs in this process.
     #[arg(long, env = "GENKAN_NO_BPF")]
     no_bpf: bool,
+
+    /// Where this process is found by its successor, by `genkan reload` and the like.
+    #[arg(long, env = "GENKAN_RUNTIME_DIR", value_name = "DIR", default_value = RUNTIME_DIR)]
+    runtime_dir: PathBuf,
 
     /// Print sampled packets and what became of them.
     #[arg(long)]
@@ -47,6 +54,10 @@ pub struct RunOptions {
     pub manifests: PathBuf,
     pub no_bpf: bool,
     pub events: bool,
+    /// Of this process's sockets.
+    pub runtime_dir: PathBuf,
+    /// The file that was started: what it is when a successor starts is another matter.
+    pub program: PathBuf,
 }
 
 // === impl Arguments ===
@@ -75,6 +86,8 @@ impl Arguments {
             manifests: self.manifests,
             no_bpf: self.no_bpf,
             events: self.events,
+            runtime_dir: self.runtime_dir,
+            program: std::env::current_exe().unwrap_or_else(|_| "genkan".into()),
         })
     }
 }

@@ -29,6 +29,11 @@ pub enum DataplaneError {
     Netlink { attempt: String, source: NetlinkError },
     #[error(transparent)]
     Plan(#[from] PlanError),
+    #[error(
+        "another process has taken the kernel side over: it is its {theirs}th owner, this was its \
+         {ours}th"
+    )]
+    Superseded { ours: u64, theirs: u64 },
     #[error("VIP {address} finds no place in the kernel's table: {reason}")]
     TableFull { address: std::net::IpAddr, reason: &'static str },
 }

@@ -1,7 +1,8 @@
 //! The embedded kernel programs, loaded into the kernel over new or pinned maps.
 //!
 //! Maps that an earlier process pinned are taken over when they have exactly the shape that these
-//! programs want, all of them or none. Loading attaches nothing.
+//! programs want, all of them or none; otherwise the new ones wait beside them. Loading attaches
+//! nothing and changes nothing that an earlier process uses.
 
 use aya::maps::{MapInfo, MapType};
 use aya::{Ebpf, EbpfLoader};
@@ -18,6 +19,8 @@ pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     /// Whether the maps are those of an earlier process.
     pub(super) reused: bool,
+    /// Whether the maps are pinned beside those of an earlier process, which they are to replace.
+    pub(super) staged: bool,
 }
 
 /// The embedded object file; `None` when this was built without kernel programs.
@@ -29,21 +32,21 @@ pub fn object() -> Option<&'static [u8]> {
 pub(super) fn load(pins: &Pins, debug: bool) -> Result<Loaded, DataplaneError> {
     let object = object().ok_or(DataplaneError::NotBuilt)?;
     pins.prepare()?;
-    let reused = match reusable(object, pins)? {
-        Reuse::Nothing => false,
-        Reuse::All => true,
+    let (reused, staged) = match reusable(object, pins)? {
+        Reuse::Nothing => (false, false),
+        Reuse::All => (true, false),
         Reuse::Refused(why) => {
             tracing::warn!(
                 target: "genkan::dataplane",
                 "the pinned maps are replaced: {why}; counters and budgets start at zero"
             );
-            pins.remove_maps().map_err(|error| DataplaneError::io("unpin the old maps", error))?;
-            pins.prepare()?;
-            false
+            pins.stage_maps().map_err(|error| DataplaneError::io("pin new maps", error))?;
+            (false, true)
         }
     };
 
-    let paths: Vec<_> = map::PINNED.iter().map(|&name| (name, pins.map(name))).collect();
+    let place = |name| if staged { pins.staged_map(name) } else { pins.map(name) };
+    let paths: Vec<_> = map::PINNED.iter().map(|&name| (name, place(name))).collect();
     let debug = u8::from(debug);
     let mut loader = EbpfLoader::new();
     loader.override_global(map::DEBUG_LOG, &debug, true);
@@ -54,7 +57,7 @@ pub(super) fn load(pins: &Pins, debug: bool) -> Result<Loaded, DataplaneError> {
         DataplaneError::kernel("create the maps of the kernel programs", &error)
     })?;
     super::attach::load_programs(&mut ebpf)?;
-    Ok(Loaded { ebpf, reused })
+    Ok(Loaded { ebpf, reused, staged })
 }
 
 enum Reuse {

@@ -48,8 +48,7 @@ impl Maps {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DataplaneError> {
         let slots: Array<_, u32> = take(ebpf, map::VIP_SLOTS)?;
         let vips: Array<_, VipEntry> = take(ebpf, map::VIPS)?;
-        let table = VipTable::adopt(|index| slots.get(&index, 0), |index| vips.get(&index, 0))
-            .map_err(|error| DataplaneError::kernel("read the VIP table", &error))?;
+        let table = adopt(&slots, &vips)?;
         let loads = ebpf.take_map(map::LOADS).ok_or_else(|| missing(map::LOADS))?;
         Ok(Self {
             table,
@@ -72,6 +71,20 @@ impl Maps {
     pub(super) fn read(&self, cpus: u32) -> Result<Plan, DataplaneError> {
         self.read_maps(cpus.min(MAX_CPUS))
             .map_err(|error| DataplaneError::kernel("read the pinned maps", &error))
+    }
+
+    /// Looks again at what another process may have changed.
+    pub(super) fn adopt_again(&mut self) -> Result<(), DataplaneError> {
+        self.table = adopt(&self.slots, &self.vips)?;
+        Ok(())
+    }
+
+    /// The number of the process that owns the maps.
+    pub(super) fn generation(&self) -> Result<u64, DataplaneError> {
+        let settings = self.settings.get(&0, 0);
+        let settings =
+            settings.map_err(|error| DataplaneError::kernel("read whose the maps are", &error))?;
+        Ok(settings.generation)
     }
 
     /// Does one step. Steps about routes are none of the maps.
@@ -183,6 +196,14 @@ impl Maps {
             IpNet::V6(net) => self.rules6.remove(&key6(rule.acl, net)),
         }
     }
+}
+
+fn adopt(
+    slots: &Array<MapData, u32>,
+    vips: &Array<MapData, VipEntry>,
+) -> Result<VipTable, DataplaneError> {
+    VipTable::adopt(|index| slots.get(&index, 0), |index| vips.get(&index, 0))
+        .map_err(|error| DataplaneError::kernel("read the VIP table", &error))
 }
 
 fn key4(acl: u32, net: Ipv4Net) -> Key<RuleKey4> {

@@ -88,9 +88,20 @@ impl Pins {
         entries(&self.links()).into_iter().filter_map(named).collect()
     }
 
-    /// Unpins the maps of this version.
-    pub(super) fn remove_maps(&self) -> io::Result<()> {
-        remove_all(&self.maps())
+    /// An empty place for maps that are to replace the pinned ones of this version.
+    pub(super) fn stage_maps(&self) -> io::Result<()> {
+        remove_all(&self.staged_maps())?;
+        std::fs::create_dir(self.staged_maps())
+    }
+
+    pub(super) fn staged_map(&self, name: &str) -> PathBuf {
+        self.staged_maps().join(name)
+    }
+
+    /// Puts the staged maps in the place of the pinned ones.
+    pub(super) fn switch_maps(&self) -> io::Result<()> {
+        remove_all(&self.maps())?;
+        std::fs::rename(self.staged_maps(), self.maps())
     }
 
     /// Unpins what other versions have left. Returns their directories.
@@ -123,6 +134,11 @@ impl Pins {
 
     fn maps(&self) -> PathBuf {
         self.directory.join(format!("maps-{}", ingress_common::ABI))
+    }
+
+    /// No dot: bpffs refuses it.
+    fn staged_maps(&self) -> PathBuf {
+        self.directory.join(format!("maps-{}-next", ingress_common::ABI))
     }
 
     fn links(&self) -> PathBuf {

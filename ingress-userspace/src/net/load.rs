@@ -1,37 +1,41 @@
 //! How many connections each worker has, as `dispatch` sees it when it looks for the least loaded.
 //!
-//! One word per worker: in the kernel's array (mapped), or on the heap without kernel programs.
-//! Publishing is one relaxed store by the worker that owns the slot; nobody else writes it.
+//! One word per worker on the heap, and in the kernel's array while this process is the one whose
+//! workers get the connections. Publishing is a relaxed store by the worker that owns the slot;
+//! nobody else writes it.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::sys::SharedMemory;
 
 /// The slots of all workers.
 #[derive(Debug, Clone)]
 pub struct LoadBoard {
-    memory: Arc<Memory>,
-    workers: usize,
+    shared: Arc<Shared>,
 }
 
 /// The slot of one worker.
 #[derive(Debug)]
 pub struct LoadSlot {
-    memory: Arc<Memory>,
+    shared: Arc<Shared>,
     worker: usize,
 }
 
 #[derive(Debug)]
-enum Memory {
-    Heap(Box<[AtomicU32]>),
-    /// Slots `stride` bytes apart, the word first.
-    Kernel {
-        memory: SharedMemory,
-        stride: usize,
-    },
+struct Shared {
+    slots: Box<[AtomicU32]>,
+    kernel: Option<Kernel>,
+}
+
+/// The array that `dispatch` reads: words `stride` bytes apart.
+#[derive(Debug)]
+struct Kernel {
+    memory: SharedMemory,
+    stride: usize,
+    published: AtomicBool,
 }
 
 // === impl LoadBoard ===
@@ -39,31 +43,53 @@ enum Memory {
 impl LoadBoard {
     /// A board that no kernel program reads.
     pub fn heap(workers: usize) -> Self {
-        let slots = (0..workers).map(|_| AtomicU32::new(0)).collect();
-        Self { memory: Arc::new(Memory::Heap(slots)), workers }
+        Self::new(workers, None)
     }
 
-    /// The mmapable array map behind `map`, whose values are `stride` bytes apart.
+    /// A board for the mmapable array map behind `map`, whose values are `stride` bytes apart.
+    /// Nothing is written to it before [`Self::publish`].
     pub fn kernel(map: BorrowedFd<'_>, workers: usize, stride: usize) -> io::Result<Self> {
         let memory = SharedMemory::map(map, workers.max(1) * stride)?;
-        Ok(Self { memory: Arc::new(Memory::Kernel { memory, stride }), workers })
+        let kernel = Kernel { memory, stride, published: AtomicBool::new(false) };
+        Ok(Self::new(workers, Some(kernel)))
+    }
+
+    fn new(workers: usize, kernel: Option<Kernel>) -> Self {
+        let slots = (0..workers).map(|_| AtomicU32::new(0)).collect();
+        Self { shared: Arc::new(Shared { slots, kernel }) }
+    }
+
+    /// From here on `dispatch` sees these workers.
+    pub fn publish(&self) {
+        let Some(kernel) = &self.shared.kernel else { return };
+        kernel.published.store(true, Ordering::SeqCst);
+        for (worker, slot) in self.shared.slots.iter().enumerate() {
+            kernel.word(worker).store(slot.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
+    }
+
+    /// From here on the kernel's array belongs to another process.
+    pub fn retire(&self) {
+        if let Some(kernel) = &self.shared.kernel {
+            kernel.published.store(false, Ordering::SeqCst);
+        }
     }
 
     pub fn workers(&self) -> usize {
-        self.workers
+        self.shared.slots.len()
     }
 
     /// The slot of a worker, set to zero: its connections went with its predecessor.
     pub fn slot(&self, worker: usize) -> LoadSlot {
-        assert!(worker < self.workers, "worker {worker} of {}", self.workers);
-        let slot = LoadSlot { memory: self.memory.clone(), worker };
+        assert!(worker < self.workers(), "worker {worker} of {}", self.workers());
+        let slot = LoadSlot { shared: self.shared.clone(), worker };
         slot.connections_changed(0);
         slot
     }
 
     /// Connections of every worker.
     pub fn connections(&self) -> Vec<u32> {
-        (0..self.workers).map(|worker| self.memory.word(worker).load(Ordering::Relaxed)).collect()
+        self.shared.slots.iter().map(|slot| slot.load(Ordering::Relaxed)).collect()
     }
 }
 
@@ -77,19 +103,21 @@ impl LoadSlot {
     /// Publishes how many connections the worker has now.
     #[inline]
     pub fn connections_changed(&self, now: u32) {
-        self.memory.word(self.worker).store(now, Ordering::Relaxed);
+        self.shared.slots[self.worker].store(now, Ordering::Relaxed);
+        if let Some(kernel) = &self.shared.kernel
+            && kernel.published.load(Ordering::Relaxed)
+        {
+            kernel.word(self.worker).store(now, Ordering::Relaxed);
+        }
     }
 }
 
-// === impl Memory ===
+// === impl Kernel ===
 
-impl Memory {
+impl Kernel {
     #[inline]
     fn word(&self, worker: usize) -> &AtomicU32 {
-        match self {
-            Self::Heap(slots) => &slots[worker],
-            Self::Kernel { memory, stride } => memory.word(worker * stride),
-        }
+        self.memory.word(worker * self.stride)
     }
 }
 
@@ -117,7 +145,30 @@ mod tests {
     fn publishes_connections_in_shared_memory() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(3 * 64).unwrap();
-        publishes(&LoadBoard::kernel(file.as_fd(), 3, 64).unwrap());
+        let board = LoadBoard::kernel(file.as_fd(), 3, 64).unwrap();
+        board.publish();
+        publishes(&board);
+        let words = SharedMemory::map(file.as_fd(), 3 * 64).unwrap();
+        assert_eq!([0, 64, 128].map(|at| words.word(at).load(Ordering::Relaxed)), [0, 0, 9]);
+    }
+
+    #[test]
+    fn the_kernels_array_is_written_by_the_process_that_has_taken_over() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(2 * 64).unwrap();
+        let words = SharedMemory::map(file.as_fd(), 2 * 64).unwrap();
+        let seen = || [0, 64].map(|at| words.word(at).load(Ordering::Relaxed));
+        let board = || LoadBoard::kernel(file.as_fd(), 2, 64).unwrap();
+        let (old, new) = (board(), board());
+        let slots = [old.slot(0), new.slot(0)];
+        old.publish();
+        slots[0].connections_changed(500);
+        slots[1].connections_changed(3);
+        assert_eq!(seen(), [500, 0]);
+        old.retire();
+        new.publish();
+        slots[0].connections_changed(499);
+        assert_eq!(seen(), [3, 0]);
     }
 
     #[test]

@@ -4,15 +4,19 @@
 //! Nothing here decides anything.
 
 use std::ffi::CString;
-use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+/// Most descriptors of one message; the kernel takes 253.
+pub const DESCRIPTORS: usize = 64;
 
 /// Memory shared with the kernel: the values of an array map created with `BPF_F_MMAPABLE`.
 #[derive(Debug)]
@@ -58,6 +62,27 @@ pub fn detach_pinned_link(pin: &Path) -> io::Result<()> {
         libc::syscall(libc::SYS_bpf, LINK_DETACH, &raw const descriptor, size_of::<i32>())
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Receives one message of a Unix socket, with the descriptors that came along. No bytes: the other
+/// side is gone.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut room = nix::cmsg_space!([RawFd; DESCRIPTORS]);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut room), flags)?;
+    let mut descriptors = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(received) = control {
+            // SAFETY: the kernel has just made these for us; nobody else has them.
+            let owned = received.into_iter().map(|raw| unsafe { OwnedFd::from_raw_fd(raw) });
+            descriptors.extend(owned);
+        }
+    }
+    if message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
+        return Err(io::Error::other("a message that is longer than agreed"));
+    }
+    Ok((message.bytes, descriptors))
 }
 
 /// Name of the driver of a network device.

@@ -4,9 +4,10 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -14,6 +15,7 @@ use http::Request;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
+use tokio::time::{Sleep, sleep};
 
 use super::Failure;
 use super::body::RequestBody;
@@ -22,15 +24,21 @@ use super::http2;
 use super::request::{self, Connection, Served};
 use super::worker::WorkerState;
 use crate::config::PortProtocol;
+use crate::net::descriptors::Descriptors;
 use crate::tls;
 
 /// Pause after an accept that failed for want of descriptors or memory: connections that end in
 /// the meantime make room, and trying on would only burn the CPU that they need.
 const EXHAUSTED: Duration = Duration::from_millis(50);
 
+/// How long a draining worker accepts what was a handshake in flight: a SYN+ACK that is lost is sent
+/// again after this time.
+const HANDSHAKE: Duration = Duration::from_secs(1);
+
 /// Accepts the connections of one worker and starts their tasks.
 pub(super) struct Acceptor {
     listeners: Vec<TcpListener>,
+    descriptors: Descriptors,
     tls: tls::Acceptor,
     state: Rc<WorkerState>,
 }
@@ -57,39 +65,70 @@ impl Acceptor {
             TcpListener::from_std(listener)
         };
         let listeners = listeners.into_iter().map(listener).collect::<io::Result<_>>()?;
-        Ok(Self { listeners, tls, state })
+        Ok(Self { listeners, descriptors: Descriptors::of_process()?, tls, state })
     }
 
     pub(super) fn state(&self) -> &Rc<WorkerState> {
         &self.state
     }
 
-    /// Runs until the worker drains and no connection waits in a listener any more. Dropping the
-    /// listeners takes them out of the socket map.
-    pub(super) async fn run(self) {
+    /// Runs until the worker drains and no connection waits or is about to wait in a listener, or
+    /// until another process accepts from the same listeners. Dropping them takes them out of the
+    /// socket map, unless another process has them.
+    pub(super) async fn run(self, handed_over: &AtomicBool) {
         let mut drained = pin!(self.state.context.drain.cancelled());
         let mut first = 0;
+        let mut last_call: Option<Pin<Box<Sleep>>> = None;
         loop {
             // Each listener has its turn: a flood at one VIP does not keep the others waiting.
             first = (first + 1) % self.listeners.len().max(1);
             let accepted = poll_fn(|cx| {
+                if handed_over.load(Ordering::Acquire) {
+                    return Poll::Ready(None);
+                }
                 let (before, from) = self.listeners.split_at(first);
                 for listener in from.iter().chain(before) {
                     if let Poll::Ready(accepted) = listener.poll_accept(cx) {
                         return Poll::Ready(Some(accepted));
                     }
                 }
-                drained.as_mut().poll(cx).map(|()| None)
+                if last_call.is_none() {
+                    ready!(drained.as_mut().poll(cx));
+                    if handed_over.load(Ordering::Acquire) {
+                        return Poll::Ready(None);
+                    }
+                }
+                let last_call = last_call.get_or_insert_with(|| Box::pin(sleep(HANDSHAKE)));
+                last_call.as_mut().poll(cx).map(|()| None)
             });
             match accepted.await {
                 None => return,
-                Some(Ok((stream, peer))) => self.accepted(stream, peer),
+                Some(Ok((stream, peer))) => {
+                    let scarce = self.descriptors.are_scarce(&stream);
+                    self.accepted(stream, peer);
+                    if scarce {
+                        self.wait_for_room().await;
+                    }
+                }
                 Some(Err(error)) if is_of_one_connection(&error) => {}
                 Some(Err(error)) => {
-                    self.state.counters.accept_failures.add(1);
-                    tracing::warn!(%error, "connections cannot be accepted for a moment");
-                    tokio::time::sleep(EXHAUSTED).await;
+                    tracing::warn!("connections cannot be accepted: {error}");
+                    self.wait_for_room().await;
                 }
+            }
+        }
+    }
+
+    /// Waits until connections that ended have made room. Those that come meanwhile wait in the
+    /// listeners.
+    async fn wait_for_room(&self) {
+        self.state.counters.accept_failures.add(1);
+        tracing::warn!("file descriptors are scarce: new connections wait");
+        loop {
+            sleep(EXHAUSTED).await;
+            let probe = self.listeners.first().map(|listener| self.descriptors.have_room(listener));
+            if probe.unwrap_or(true) || self.state.context.drain.is_cancelled() {
+                return;
             }
         }
     }

@@ -26,9 +26,11 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub struct ProxyContext {
     /// Index of the worker, from 0.
     pub worker: usize,
-    /// Cancelled when the worker drains: no new request on a kept-alive connection, GOAWAY on
-    /// HTTP/2; what runs is finished.
+    /// Cancelled when the worker drains: the next answer of a kept-alive connection is its last,
+    /// GOAWAY on HTTP/2; what runs is finished.
     pub drain: CancellationToken,
+    /// Cancelled when idle connections of HTTP/1 end, at once or some time after the drain began.
+    pub farewell: CancellationToken,
     pub upstreams: Upstreams<RequestBody>,
     settings: RefCell<Newest<Settings>>,
     snapshots: RefCell<Subscriber>,
@@ -59,6 +61,7 @@ impl ProxyContext {
         Self {
             worker,
             drain,
+            farewell: CancellationToken::new(),
             upstreams,
             settings: RefCell::new(settings),
             snapshots: RefCell::new(snapshots),

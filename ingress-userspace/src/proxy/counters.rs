@@ -21,11 +21,13 @@ pub struct Counters {
     /// Connections closed at once: the VIP's source rules refuse the client, and no kernel program
     /// had said so before.
     pub denied: Counter,
-    /// Accepts that failed for want of file descriptors or memory.
+    /// Accepts that failed for want of file descriptors or memory, and pauses before they would.
     pub accept_failures: Counter,
     pub handshake_failures: Counter,
-    /// Connections that ended in a panic of ours.
+    /// Connections and streams that ended in a panic of ours.
     pub panics: Counter,
+    /// Connections that were still open at the end of `timeouts.drain`.
+    pub cut: Counter,
     /// Answers by status class, 1xx to 5xx.
     pub answers: [Counter; 5],
     /// By [`Failure::index`].

@@ -59,7 +59,7 @@ pub async fn serve_connection<T, S>(
     let settings = Rc::clone(&state.context.settings());
     let shared = Inbound::shared(io, &state, &settings);
     let mut deadline = Deadline::default();
-    let mut drained = pin!(state.context.drain.cancelled());
+    let mut farewell = pin!(state.context.farewell.cancelled());
     let mut requests = 0;
     let mut until = Instant::now() + settings.timeouts.client_header;
     loop {
@@ -68,7 +68,7 @@ pub async fn serve_connection<T, S>(
                 return Poll::Ready(if readable { Idle::Readable } else { Idle::Over });
             }
             // A client that has just connected is about to ask: it is still served.
-            if requests > 0 && drained.as_mut().poll(cx).is_ready() {
+            if requests > 0 && farewell.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Idle::Over);
             }
             deadline.poll(cx, until).map(|()| Idle::Over)

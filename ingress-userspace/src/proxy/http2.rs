@@ -11,6 +11,7 @@
 mod body;
 mod record;
 mod streams;
+mod tasks;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -32,12 +33,12 @@ use tokio::time::{Instant, sleep_until};
 use self::body::Reported;
 use self::record::Record;
 use self::streams::{Stream, Streams};
+use self::tasks::Tasks;
 use super::body::{ReplyBody, RequestBody};
 use super::request::{Connection, Reply, serve};
 use super::worker::WorkerState;
 use super::{Failure, Settings, respond};
 use crate::config::Timeouts;
-use crate::upstream::LocalExecutor;
 
 pub use body::Body;
 
@@ -82,7 +83,7 @@ where
         let (state, connection, stream) = (state.clone(), connection.clone(), streams.begin());
         async move { Ok::<_, Infallible>(exchange(state, connection, stream, request).await) }
     });
-    let mut served = pin!(builder(&settings).serve_connection(TokioIo::new(io), service));
+    let mut served = pin!(builder(&settings, &state).serve_connection(TokioIo::new(io), service));
     let mut drained = pin!(state.context.drain.cancelled());
     let mut timer = pin!(sleep_until(Instant::now() + settings.timeouts.client_header));
     let Timeouts { client_send, keep_alive, .. } = settings.timeouts;
@@ -147,10 +148,10 @@ where
     .await;
 }
 
-fn builder(settings: &Settings) -> Builder<LocalExecutor> {
+fn builder(settings: &Settings, state: &WorkerState) -> Builder<Tasks> {
     let headers = settings.limits.request_headers.saturating_mul(COUNTED_HEADERS);
     let headers = u32::try_from(headers).unwrap_or(u32::MAX);
-    let mut builder = Builder::new(LocalExecutor);
+    let mut builder = Builder::new(Tasks::new(state.counters.clone()));
     builder
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -37,6 +37,10 @@ mod failure;
 mod host;
 mod redirects;
 
+/// A request with this field panics in test builds: the tests of what follows need one that does.
+#[cfg(feature = "testing")]
+pub const PANIC: &str = "genkan-test-panic";
+
 /// What is known of the client's connection. One for each connection, shared by its requests.
 #[derive(Debug, Clone)]
 pub struct Connection {
@@ -105,6 +109,8 @@ pub async fn serve(
     connection: &Connection,
     request: Request<RequestBody>,
 ) -> Served {
+    #[cfg(feature = "testing")]
+    assert!(!request.headers().contains_key(PANIC), "asked to panic by a test");
     let mut outcome = Outcome::default();
     let reply = answer(context, connection, request, &mut outcome).await;
     Served { reply: reply.unwrap_or_else(Reply::Failed), outcome }

@@ -9,8 +9,10 @@ use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, Runtime};
@@ -67,6 +69,7 @@ pub struct WorkerHandle {
     index: usize,
     counters: Arc<Counters>,
     drain: CancellationToken,
+    handed_over: Arc<AtomicBool>,
     #[cfg(any(test, feature = "testing"))]
     panic: CancellationToken,
     exit: oneshot::Receiver<Exit>,
@@ -84,10 +87,15 @@ pub enum Exit {
 /// What the thread needs beside the parts.
 struct Controls {
     drain: CancellationToken,
+    /// The listeners belong to another process now.
+    handed_over: Arc<AtomicBool>,
     #[cfg(any(test, feature = "testing"))]
     panic: CancellationToken,
     counters: Arc<Counters>,
 }
+
+/// How long idle connections stay when another process has taken over.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Starts a worker. Returns when it accepts, or the reason why it cannot.
 pub fn spawn(parts: WorkerParts) -> io::Result<WorkerHandle> {
@@ -95,11 +103,13 @@ pub fn spawn(parts: WorkerParts) -> io::Result<WorkerHandle> {
     let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
     let controls = Controls {
         drain: CancellationToken::new(),
+        handed_over: Arc::default(),
         #[cfg(any(test, feature = "testing"))]
         panic: CancellationToken::new(),
         counters: parts.counters.clone(),
     };
     let drain = controls.drain.clone();
+    let handed_over = controls.handed_over.clone();
     #[cfg(any(test, feature = "testing"))]
     let panic = controls.panic.clone();
     let counters = controls.counters.clone();
@@ -116,6 +126,7 @@ pub fn spawn(parts: WorkerParts) -> io::Result<WorkerHandle> {
         index,
         counters,
         drain,
+        handed_over,
         #[cfg(any(test, feature = "testing"))]
         panic,
         exit,
@@ -134,9 +145,15 @@ impl WorkerHandle {
         &self.counters
     }
 
-    /// Accepts what waits in the listeners, closes them, ends idle connections, finishes running
-    /// requests within `timeouts.drain`.
+    /// Accepts what waits in the listeners and the handshakes in flight, then closes them; ends idle
+    /// connections, finishes running requests within `timeouts.drain`.
     pub fn drain(&self) {
+        self.drain.cancel();
+    }
+
+    /// Drains, but leaves what waits in the listeners to the process that has them now.
+    pub fn hand_over(&self) {
+        self.handed_over.store(true, Ordering::Release);
         self.drain.cancel();
     }
 
@@ -192,10 +209,24 @@ fn run(
     let tasks = LocalSet::new();
     tasks.block_on(runtime, async {
         let serving = async {
-            acceptor.run().await;
-            let patience = state.context.settings().timeouts.drain;
-            // What is left after that is dropped with the task set.
-            let _ = tokio::time::timeout(patience, state.open.none()).await;
+            acceptor.run(&controls.handed_over).await;
+            state.open.none().await;
+        };
+        let farewell = async {
+            controls.drain.cancelled().await;
+            if controls.handed_over.load(Ordering::Acquire) {
+                // There is time: a client that is about to ask is answered, with the word that it is
+                // the last time. It would lose a request that meets the end on its way.
+                tokio::time::sleep(FAREWELL).await;
+            }
+            state.context.farewell.cancel();
+            std::future::pending().await
+        };
+        let out_of_time = async {
+            controls.drain.cancelled().await;
+            tokio::time::sleep(state.context.settings().timeouts.drain).await;
+            // What is left is dropped with the task set.
+            state.counters.cut.add(state.open.number() as u64);
         };
         let logging = async {
             match &state.access_log {
@@ -205,6 +236,8 @@ fn run(
         };
         tokio::select! {
             () = serving => {}
+            () = out_of_time => {}
+            () = farewell => {}
             () = state.context.maintain(|| state.counters.beat()) => {}
             () = logging => {}
             () = controls.panicked() => panic!("asked to panic by a test"),

@@ -24,13 +24,16 @@ use crate::config::{Config, VipConfig};
 mod client;
 mod connection;
 mod kernel;
+mod load;
 mod manifests;
 mod node;
 mod session;
+pub mod soak;
 
 pub use client::{Answer, Request, any_certificate};
 pub use connection::{Connect, Listener, connect, exchange, websocket_echo};
 pub use kernel::{Counted, PINS, Xdp};
+pub use load::Load;
 pub use manifests::{Ingress, Manifests, service, slice};
 pub use session::Session;
 
@@ -44,8 +47,10 @@ pub struct Story {
     config: Config,
     config_file: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    wrapper: Vec<String>,
     program: PathBuf,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 // === impl Story ===
@@ -85,9 +90,27 @@ impl Story {
         self
     }
 
+    /// A variable of the environment from the next start on; one without a value is removed.
+    pub fn with_environment(&mut self, name: &str, value: Option<&str>) -> &mut Self {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+        self
+    }
+
+    /// A program that starts `genkan run` in its own place, such as `prlimit` with its arguments.
+    pub fn under(&mut self, wrapper: &[&str]) -> &mut Self {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
     /// The configuration file of the next and of the running process.
     pub fn config_file(&self) -> &Path {
         &self.config_file
+    }
+
+    /// Where the processes of this story find each other.
+    pub fn runtime_directory(&self) -> PathBuf {
+        self.directory.path().join("run")
     }
 
     /// Another place of the configuration file, which is not written here then.
@@ -183,8 +206,10 @@ impl Story {
             config,
             config_file: directory.path().join("genkan.yaml"),
             arguments: Vec::new(),
+            environment: Vec::new(),
+            wrapper: Vec::new(),
             program: program.to_owned(),
-            _directory: directory,
+            directory,
         };
         story.write_config();
         story

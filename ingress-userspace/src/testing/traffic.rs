@@ -1,8 +1,9 @@
 //! Steady traffic of real clients for the stories that change something under load.
 //!
-//! HTTP/1.1 keep-alive clients, HTTP/2 clients with several streams, and WebSocket sessions run
-//! until they are told to stop. Each failed request and each connection that the other end closed
-//! is counted: a story's promise is usually that both are zero.
+//! HTTP/1.1 clients that keep their connection or open a new one for each request, HTTP/2 clients
+//! with several streams, gRPC streams and WebSocket sessions run until they are told to stop. Each
+//! failed request and each connection that the other end closed is counted: a story's promise is
+//! usually that both are zero.
 
 mod clients;
 
@@ -25,9 +26,19 @@ pub struct Mix {
     pub path: String,
     /// Path that answers with a WebSocket echo; `None` = no sessions.
     pub websocket_path: Option<String>,
+    /// Path that mirrors messages and ends with the trailer `grpc-status: 0`.
+    pub grpc_path: Option<String>,
     pub http1_clients: usize,
+    /// Clients with a new connection for each request.
+    pub fresh_clients: usize,
     pub http2_clients: usize,
     pub websockets: usize,
+    pub grpc_streams: usize,
+    /// How long a WebSocket session or a gRPC stream lasts; `None` = to the end.
+    pub session: Option<Duration>,
+    /// Whether the server may take its leave, announced: by `Connection: close` or GOAWAY. The
+    /// client goes on over a new connection then. Otherwise that counts as closed.
+    pub goodbyes: bool,
     /// Pause of a client between two requests: bounds the load of a shared machine.
     pub pause: Duration,
 }
@@ -36,10 +47,13 @@ pub struct Mix {
 #[derive(Debug, Default)]
 pub struct Tally {
     pub requests: AtomicU64,
-    /// Requests without an answer of 200, and WebSocket messages without their echo.
+    /// Requests without an answer of 200, and messages without their echo.
     pub failed: AtomicU64,
     /// Connections that the server ended while the client still used them.
     pub closed: AtomicU64,
+    /// Connections that ended as announced.
+    pub goodbyes: AtomicU64,
+    /// Of WebSocket sessions and gRPC streams.
     pub messages: AtomicU64,
     first_failure: std::sync::Mutex<Option<String>>,
 }
@@ -49,6 +63,30 @@ pub struct Traffic {
     stop: CancellationToken,
     tally: Arc<Tally>,
     thread: Option<JoinHandle<()>>,
+}
+
+// === impl Mix ===
+
+impl Mix {
+    /// Nothing yet, to the address `http`.
+    pub fn of(host: &str, http: SocketAddr) -> Self {
+        Self {
+            http,
+            https: None,
+            host: host.to_owned(),
+            path: "/".to_owned(),
+            websocket_path: None,
+            grpc_path: None,
+            http1_clients: 0,
+            fresh_clients: 0,
+            http2_clients: 0,
+            websockets: 0,
+            grpc_streams: 0,
+            session: None,
+            goodbyes: false,
+            pause: Duration::from_millis(5),
+        }
+    }
 }
 
 // === impl Traffic ===
@@ -113,16 +151,21 @@ impl Tally {
         self.first_failure.lock().unwrap().get_or_insert(what);
     }
 
+    pub fn first_failure(&self) -> Option<String> {
+        self.first_failure.lock().unwrap().clone()
+    }
+
     /// Panics unless no request failed and no connection was closed.
     pub fn assert_untouched(&self) {
-        let failure = self.first_failure.lock().unwrap();
+        let failure = self.first_failure();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         println!(
-            "traffic: {} requests, {} WebSocket messages, {} failed, {} connections closed",
+            "traffic: {} requests, {} messages, {} failed, {} connections closed, {} goodbyes",
             count(&self.requests),
             count(&self.messages),
             count(&self.failed),
             count(&self.closed),
+            count(&self.goodbyes),
         );
         assert!(count(&self.requests) > 0, "no request was made");
         assert_eq!((count(&self.failed), count(&self.closed)), (0, 0), "first: {failure:?}");

@@ -58,7 +58,16 @@ pub(super) fn run() -> Result<String> {
         url: format!("http://{VIP}/"),
         server: network.serve(
             "genkan",
-            &[&genkan, "run", "--config", &at("genkan.yaml"), "--manifests", &at("manifests")],
+            &[
+                &genkan,
+                "run",
+                "--config",
+                &at("genkan.yaml"),
+                "--manifests",
+                &at("manifests"),
+                "--runtime-dir",
+                &at("run"),
+            ],
             files.join("genkan.log"),
         )?,
     };

@@ -80,6 +80,8 @@ const NEEDS: &[Need] = &[
     tool("bpftool", "bpftool", "looks at kernel programs beside ours", Group::Tests),
     tool("nftables", "nft", "holds packets back where a test needs that", Group::Tests),
     tool("nghttp2-client", "h2load", "HTTP/2 clients of other people", Group::Tests),
+    tool("slowhttptest", "slowhttptest", "clients that drip", Group::Tests),
+    tool("systemd", "systemd-analyze", "checks the unit file", Group::Tests),
     tool("wrk", "wrk", "load generator", Group::Load),
     tool("nginx-light", "nginx", "the proxy that we compare with", Group::Comparison),
     library("libnginx-mod-http-headers-more-filter", "as ingress-nginx has it", Group::Comparison),

@@ -207,7 +207,7 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
             head_only: asker.is_head(),
             keep_alive: asker.keep_alive
                 && !failure.is_some_and(Failure::closes)
-                && !self.state.context.drain.is_cancelled()
+                && !self.is_last()
                 && self.shared.borrow().body_ends_within(DRAINED),
         };
         let keep_alive = out.head(&head, body.size_hint().exact(), asked, &self.state.clock);
@@ -225,6 +225,12 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
             Next::Close
         };
         (next, None)
+    }
+
+    /// While the worker drains: whether no request has come behind this one. Those that a client has
+    /// sent already are answered.
+    fn is_last(&self) -> bool {
+        self.state.context.drain.is_cancelled() && !self.shared.borrow().has_bytes()
     }
 
     /// Writes the encoded head and the body, piece by piece as the upstream gives it and the

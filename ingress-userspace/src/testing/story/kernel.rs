@@ -125,7 +125,7 @@ impl fmt::Debug for Counted {
     }
 }
 
-fn pinned(name: &str) -> MapData {
+pub(super) fn pinned(name: &str) -> MapData {
     let path = Path::new(PINS).join(format!("maps-{}", ingress_common::ABI)).join(name);
     MapData::from_pin(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -25,13 +25,25 @@ impl Story {
         old
     }
 
+    /// From here on `process` is the story's own, as when an operator has replaced it.
+    pub fn adopt(&mut self, process: Process) -> Option<Process> {
+        self.process.replace(process)
+    }
+
     /// `genkan run` without waiting for anything.
     pub fn spawn(&self) -> Process {
         let config = self.config_file();
         let mut arguments = vec!["run", "--config", config.to_str().unwrap()];
         arguments.extend(["--manifests", self.manifests.directory().to_str().unwrap()]);
+        let runtime = self.runtime_directory();
+        arguments.extend(["--runtime-dir", runtime.to_str().unwrap()]);
         arguments.extend(self.arguments.iter().map(String::as_str));
-        self.edge().spawn(self.program.to_str().unwrap(), &arguments)
+        let program = self.program.to_str().unwrap();
+        let wrapper = self.wrapper.iter().map(String::as_str);
+        let mut words = wrapper.chain([program]).chain(arguments);
+        let mut command = self.edge().command(words.next().expect("the program is one"));
+        command.args(words).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Process::spawn(&format!("edge: {program}"), command)
     }
 
     /// The running process. Panics when there is none.

@@ -54,6 +54,7 @@ const TABLE: &[Row] = &[
     pure(1, "proxy::http1::head").beside(&["proxy"]).never(OBJECTS),
     pure(1, "proxy::http1::chunk").beside(&["proxy", "proxy::http1::head"]).never(OBJECTS),
     at(1, "admin"),
+    at(1, "handover"),
     // 2: services of the request path.
     at(2, "snapshot").never(OBJECTS),
     at(2, "filter").never(OBJECTS),

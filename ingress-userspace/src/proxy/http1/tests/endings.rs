@@ -74,11 +74,40 @@ async fn drain_finishes_the_request_and_ends_idle_connections() {
         sleep(Duration::from_secs(1)).await;
         running.state.context.drain.cancel();
         idle.state.context.drain.cancel();
+        idle.state.context.farewell.cancel();
         let start = Instant::now();
         assert_eq!(idle.rest().await, "");
         assert_eq!(start.elapsed(), Duration::ZERO);
         let answer = running.rest().await;
         assert!(answer.contains("connection: close\r\n") && answer.ends_with("ok\n"), "{answer}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn drain_answers_what_was_pipelined_and_says_close_at_last() {
+    local(async {
+        let mut talk = Talk::new();
+        talk.send(get("/slow") + &get("/one") + &get("/two")).await;
+        sleep(Duration::from_millis(1)).await;
+        talk.state.context.drain.cancel();
+        let answers = talk.rest().await;
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 3, "{answers}");
+        assert_eq!(answers.matches("connection: close\r\n").count(), 1, "{answers}");
+        assert_eq!(talk.seen(), ["GET /slow", "GET /one", "GET /two"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_told_by_its_last_answer_while_there_is_time() {
+    local(async {
+        let mut talk = Talk::new();
+        talk.ask(&get("/")).await;
+        talk.state.context.drain.cancel();
+        sleep(Duration::from_secs(5)).await;
+        talk.send(get("/")).await;
+        assert!(talk.rest().await.contains("connection: close\r\n"));
     })
     .await;
 }

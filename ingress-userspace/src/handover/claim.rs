@@ -1,0 +1,259 @@
+//! The side of the process that starts: it claims the place, and takes it over when one serves.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::channel::Channel;
+use super::holder::Holder;
+use super::{HandoverError, Hello, LOCK, Lent, Message, PATIENCE, VERSION, socket_path};
+
+/// How much longer than its own limit a draining process may take before it is killed.
+const COURTESY: Duration = Duration::from_secs(10);
+
+/// The right to start in a runtime directory. Held by one process at a time.
+#[derive(Debug)]
+pub struct Claim {
+    directory: PathBuf,
+    _lock: Flock<File>,
+}
+
+/// The process that serves. Dropping it before [`Predecessor::ready`] leaves it serving.
+#[derive(Debug)]
+pub struct Predecessor {
+    channel: Channel,
+    pid: i32,
+    drain: Duration,
+    listeners: Vec<Lent>,
+}
+
+/// A process that has given its place away and drains.
+#[derive(Debug)]
+pub struct Leaving {
+    channel: Channel,
+    pid: i32,
+    drain: Duration,
+}
+
+/// How a draining process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    ByItself,
+    /// It was still there long after its own limit.
+    Killed,
+}
+
+// === impl Claim ===
+
+impl Claim {
+    /// # Errors
+    ///
+    /// When another process is starting, or the directory cannot be used.
+    pub fn begin(directory: &Path) -> Result<Self, HandoverError> {
+        let failed = |attempt, path: &Path| {
+            let path = path.to_owned();
+            move |source| HandoverError::Directory { attempt, path, source }
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(failed("create the runtime directory", directory))?;
+        let path = directory.join(LOCK);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed("open", &path))?;
+        let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
+                let mut text = String::new();
+                let _ = file.read_to_string(&mut text);
+                return Err(HandoverError::Starting { pid: text.trim().parse().ok() });
+            }
+            Err((_, error)) => return Err(failed("lock", &path)(error.into())),
+        };
+        // For the message of whoever comes meanwhile.
+        let note = lock
+            .set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{}", std::process::id()));
+        note.map_err(failed("write", &path))?;
+        Ok(Self { directory: directory.to_owned(), _lock: lock })
+    }
+
+    /// Whether nobody serves.
+    pub fn is_first(&self) -> bool {
+        matches!(connect(&self.directory, None), Ok(None))
+    }
+
+    /// Asks the process that serves for its listeners; `None` when nobody serves.
+    ///
+    /// # Errors
+    ///
+    /// When it refuses or does not answer. It serves on then.
+    pub fn meet(&self, hello: &Hello) -> Result<Option<Predecessor>, HandoverError> {
+        let Some(channel) = connect(&self.directory, Some(PATIENCE))? else { return Ok(None) };
+        let pid = channel.peer().map_or(0, |peer| peer.pid);
+        let silent = |source| HandoverError::Silent { pid, source };
+        let hello = Message::Hello { version: VERSION, hello: hello.clone() };
+        // A process that ended while we asked is nobody.
+        if channel.send(&hello).is_err() {
+            return Ok(None);
+        }
+        let (count, drain) = match channel.receive().map_err(silent)? {
+            Some((Message::Offer { listeners, drain }, _)) => (listeners, drain),
+            Some((Message::Refused { reason }, _)) => {
+                return Err(HandoverError::Refused { pid, reason });
+            }
+            Some(_) => return Err(silent(io::Error::other("not an offer"))),
+            None => return Ok(None),
+        };
+        let mut listeners = Vec::new();
+        while listeners.len() < count {
+            match channel.receive().map_err(silent)? {
+                Some((Message::Listeners { workers }, lent)) if workers.len() == lent.len() => {
+                    let lent = workers.into_iter().zip(lent);
+                    listeners.extend(lent.map(|(worker, descriptor)| Lent {
+                        worker,
+                        listener: TcpListener::from(descriptor),
+                    }));
+                }
+                Some(_) => return Err(silent(io::Error::other("not its listeners"))),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(Predecessor { channel, pid, drain, listeners }))
+    }
+
+    /// Becomes the process that others find, and lets the next one start.
+    ///
+    /// # Errors
+    ///
+    /// When the socket cannot be made.
+    pub fn hold(self) -> Result<Holder, HandoverError> {
+        let path = socket_path(&self.directory);
+        Holder::listen(&path).map_err(|source| HandoverError::Directory {
+            attempt: "listen on",
+            path,
+            source,
+        })
+    }
+}
+
+// === impl Predecessor ===
+
+impl Predecessor {
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Its listeners; none the second time.
+    pub fn take_listeners(&mut self) -> Vec<Lent> {
+        std::mem::take(&mut self.listeners)
+    }
+
+    /// To be said before anything that the predecessor owns is changed: it will put it right when
+    /// we do not become ready.
+    pub fn begun(&self) {
+        // One that has ended needs to know nothing.
+        let _ = self.channel.send(&Message::Begun);
+    }
+
+    /// To be said when everything is in place. Returns when the predecessor accepts no more.
+    ///
+    /// # Errors
+    ///
+    /// When it is alive and does not answer: then the place is not ours.
+    pub fn ready(self) -> Result<Leaving, HandoverError> {
+        let Self { channel, pid, drain, .. } = self;
+        if channel.send(&Message::Ready).is_ok() {
+            match channel.receive() {
+                Ok(Some((Message::Yielded, _)) | None) => {}
+                Ok(Some(_)) => {
+                    let source = io::Error::other("not a word of leaving");
+                    return Err(HandoverError::Silent { pid, source });
+                }
+                Err(source) => return Err(HandoverError::Silent { pid, source }),
+            }
+        }
+        Ok(Leaving { channel, pid, drain })
+    }
+}
+
+// === impl Leaving ===
+
+impl Leaving {
+    /// Waits for its end; kills it when that does not come.
+    pub fn wait(self) -> Left {
+        let _ = self.channel.set_patient(Some(self.drain + COURTESY));
+        loop {
+            match self.channel.receive() {
+                Ok(None) => return Left::ByItself,
+                Ok(Some(_)) => {}
+                Err(_) if self.pid > 0 => {
+                    // Its end of the connection is open: the number is still its own.
+                    let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+                    return Left::Killed;
+                }
+                Err(_) => return Left::Killed,
+            }
+        }
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+}
+
+/// Asks the process that serves to start its successor; waits until that one serves. Returns its
+/// process id.
+///
+/// # Errors
+///
+/// When nobody serves, or the successor did not become ready.
+pub fn replace(directory: &Path) -> Result<i32, HandoverError> {
+    let nobody = || HandoverError::Nobody(directory.to_owned());
+    let channel = connect(directory, None)?.ok_or_else(nobody)?;
+    let pid = channel.peer().map_or(0, |peer| peer.pid);
+    channel.send(&Message::Replace).map_err(|_| nobody())?;
+    match channel.receive() {
+        Ok(Some((Message::Replaced { pid }, _))) => Ok(pid),
+        Ok(Some((Message::Refused { reason }, _))) => Err(HandoverError::Refused { pid, reason }),
+        Ok(Some(_)) => {
+            Err(HandoverError::Silent { pid, source: io::Error::other("not an answer") })
+        }
+        Ok(None) => {
+            let source = io::ErrorKind::UnexpectedEof.into();
+            Err(HandoverError::Silent { pid, source })
+        }
+        Err(source) => Err(HandoverError::Silent { pid, source }),
+    }
+}
+
+fn connect(directory: &Path, patience: Option<Duration>) -> Result<Option<Channel>, HandoverError> {
+    let path = socket_path(directory);
+    match Channel::connect(&path, patience) {
+        Ok(channel) => Ok(Some(channel)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(source) => Err(HandoverError::Directory { attempt: "connect to", path, source }),
+    }
+}

@@ -1,0 +1,182 @@
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+use super::*;
+
+const DRAIN: Duration = Duration::from_secs(3);
+
+fn hello() -> Hello {
+    Hello::new(true).unwrap()
+}
+
+/// What a process that serves answers, on a thread with a runtime of its own.
+fn serving(
+    directory: &Path,
+    mut answer: impl FnMut(Request) -> bool + Send + 'static,
+) -> thread::JoinHandle<()> {
+    let mut holder = Claim::begin(directory).unwrap().hold().unwrap();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        while answer(runtime.block_on(holder.request())) {}
+    })
+}
+
+fn lent(count: usize) -> (Vec<Lent>, Vec<SocketAddr>) {
+    let lent: Vec<Lent> = (0..count)
+        .map(|worker| Lent { worker, listener: TcpListener::bind("127.0.0.1:0").unwrap() })
+        .collect();
+    let addresses = lent.iter().map(|lent| lent.listener.local_addr().unwrap()).collect();
+    (lent, addresses)
+}
+
+#[test]
+fn the_first_process_meets_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let claim = Claim::begin(&directory.path().join("made")).unwrap();
+    assert!(claim.meet(&hello()).unwrap().is_none());
+    drop(claim.hold().unwrap());
+    // A socket that a dead process left is nobody too.
+    let stale = tempfile::tempdir().unwrap();
+    drop(channel::listen(&socket_path(stale.path())).unwrap());
+    assert!(Claim::begin(stale.path()).unwrap().meet(&hello()).unwrap().is_none());
+}
+
+#[test]
+fn of_two_processes_that_start_the_second_says_who_is_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Claim::begin(directory.path()).unwrap();
+    let own = i32::try_from(std::process::id()).unwrap();
+    match Claim::begin(directory.path()) {
+        Err(HandoverError::Starting { pid }) => assert_eq!(pid, Some(own)),
+        other => panic!("{other:?}"),
+    }
+    drop(first);
+    Claim::begin(directory.path()).unwrap();
+}
+
+#[test]
+fn only_the_owner_may_connect() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let _holder = Claim::begin(directory.path()).unwrap().hold().unwrap();
+    for file in [SOCKET, LOCK] {
+        let mode = std::fs::metadata(directory.path().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+}
+
+#[test]
+fn listeners_live_on_in_the_successor() {
+    let directory = tempfile::tempdir().unwrap();
+    // More than one message holds.
+    let (listeners, addresses) = lent(crate::net::sys::DESCRIPTORS + 3);
+    let waiting: Vec<TcpStream> =
+        addresses.iter().map(|address| TcpStream::connect(address).unwrap()).collect();
+    let mut listeners = Some(listeners);
+    let mut begun = false;
+    let serving = serving(directory.path(), move |request| match request {
+        Request::Lend { hello: of, answer, .. } => {
+            assert_eq!(of, hello());
+            let listeners = listeners.take().unwrap();
+            answer.send(Ok(Offer { listeners, drain: DRAIN })).unwrap();
+            true
+        }
+        Request::Begun => {
+            begun = true;
+            true
+        }
+        Request::Ready { answer } => {
+            assert!(begun);
+            answer.send(()).unwrap();
+            false
+        }
+        other => panic!("{other:?}"),
+    });
+    let claim = Claim::begin(directory.path()).unwrap();
+    let mut predecessor = claim.meet(&hello()).unwrap().unwrap();
+    assert_eq!(predecessor.pid(), i32::try_from(std::process::id()).unwrap());
+    let taken = predecessor.take_listeners();
+    predecessor.begun();
+    let leaving = predecessor.ready().unwrap();
+    serving.join().unwrap();
+    assert_eq!(leaving.pid(), i32::try_from(std::process::id()).unwrap());
+    assert_eq!(taken.len(), addresses.len());
+    for ((number, lent), client) in taken.iter().enumerate().zip(&waiting) {
+        assert_eq!((lent.worker, lent.listener.local_addr().unwrap()), (number, addresses[number]));
+        let (_, peer) = lent.listener.accept().unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+    }
+}
+
+#[test]
+fn a_successor_that_gives_up_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let serving = serving(directory.path(), |request| match request {
+        Request::Lend { answer, .. } => {
+            answer.send(Ok(Offer { listeners: lent(1).0, drain: DRAIN })).unwrap();
+            true
+        }
+        Request::Abandoned => false,
+        other => panic!("{other:?}"),
+    });
+    let claim = Claim::begin(directory.path()).unwrap();
+    drop(claim.meet(&hello()).unwrap().unwrap());
+    serving.join().unwrap();
+}
+
+#[test]
+fn a_refusal_comes_with_its_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let serving = serving(directory.path(), |request| match request {
+        Request::Lend { answer, .. } => {
+            answer.send(Err("for a reason".to_owned())).unwrap();
+            true
+        }
+        Request::Replace { answer } => {
+            answer.send(Err("for another".to_owned())).unwrap();
+            false
+        }
+        other => panic!("{other:?}"),
+    });
+    let claim = Claim::begin(directory.path()).unwrap();
+    let refused = claim.meet(&hello()).unwrap_err().to_string();
+    assert!(refused.ends_with("refuses: for a reason"), "{refused}");
+    let refused = replace(directory.path()).unwrap_err().to_string();
+    assert!(refused.ends_with("refuses: for another"), "{refused}");
+    serving.join().unwrap();
+}
+
+#[test]
+fn another_version_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let _holder = Claim::begin(directory.path()).unwrap().hold().unwrap();
+    let channel = channel::Channel::connect(&socket_path(directory.path()), None).unwrap();
+    channel.send(&Message::Hello { version: VERSION + 1, hello: hello() }).unwrap();
+    match channel.receive().unwrap() {
+        Some((Message::Refused { reason }, _)) => assert!(reason.contains("version"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_process_that_is_told_to_stop_meanwhile_gives_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let serving = serving(directory.path(), |request| match request {
+        Request::Lend { answer, .. } => {
+            answer.send(Ok(Offer { listeners: lent(1).0, drain: DRAIN })).unwrap();
+            // It answers nothing more.
+            false
+        }
+        other => panic!("{other:?}"),
+    });
+    let claim = Claim::begin(directory.path()).unwrap();
+    let predecessor = claim.meet(&hello()).unwrap().unwrap();
+    serving.join().unwrap();
+    predecessor.ready().unwrap();
+}
+
+#[test]
+fn nobody_to_replace_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(matches!(replace(directory.path()), Err(HandoverError::Nobody(_))));
+}
