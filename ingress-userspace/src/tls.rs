@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
-use self::resolver::{Known, Resolver};
+use self::resolver::Resolver;
 use crate::routing::{Snapshot, host};
 
 /// Ends TLS. Cheap to clone.
@@ -97,7 +97,7 @@ impl Acceptor {
             Ok(start) => start,
             Err(error) => return Ok(Err(error)),
         };
-        if let Known::No = self.resolver.knows(start.client_hello().server_name()) {
+        if !self.resolver.knows(start.client_hello().server_name()) {
             alert::unrecognized_name(&mut start.io).await;
             return Err(HandshakeError::UnknownName);
         }

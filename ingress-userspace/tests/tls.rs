@@ -112,6 +112,29 @@ async fn t5_strict_names_end_with_alert_112() {
     site.handshake("a.example").await.unwrap();
 }
 
+/// T9: a name of a `tls` entry is known, also while its Secret is missing or wrong.
+#[tokio::test]
+async fn t5_strict_names_without_a_usable_certificate_are_shown_the_self_signed_one() {
+    let site = Site::new(|c| c.tls.strict_sni = true);
+    let wrong = site.ca.issue(&["other.example"]);
+    site.edge
+        .apply(&wrong.secret_yaml("default", "wrong"))
+        .ingress("missing.example", "pod", "tls: [{hosts: [missing.example], secretName: none}]")
+        .ingress("none.example", "pod", "tls: [{hosts: [none.example]}]")
+        .ingress("wrong.example", "pod", "tls: [{hosts: [wrong.example], secretName: wrong}]");
+    let shown = site.shown(Some("missing.example")).await;
+    for name in ["none.example", "wrong.example"] {
+        assert_eq!(site.shown(Some(name)).await, shown, "{name}");
+    }
+    assert_ne!(shown, wrong.certificate_der());
+    assert!(anyone(site.edge.https(), Some("unknown.example"), ALPN).await.is_err());
+
+    // Its Secret comes later.
+    let good = site.ca.issue(&["missing.example"]);
+    site.edge.apply(&good.secret_yaml("default", "none"));
+    assert_eq!(site.shown(Some("missing.example")).await, good.certificate_der());
+}
+
 #[tokio::test]
 async fn t5_strictness_is_read_live() {
     let site = Site::new(|_| {});

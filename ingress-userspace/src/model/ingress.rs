@@ -21,6 +21,9 @@ pub struct Ingress {
     /// The legacy annotation `kubernetes.io/ingress.class`; wins over the field (K2).
     pub class_annotation: Option<Arc<str>>,
     pub default_backend: Option<Backend>,
+    /// `spec.rules` is not empty, even when each of its rules was refused: such an Ingress is no
+    /// catch-all (C6).
+    pub has_rules: bool,
     pub rules: Vec<Rule>,
     pub tls: Vec<TlsEntry>,
     pub options: Box<IngressOptions>,

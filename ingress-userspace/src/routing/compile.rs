@@ -480,9 +480,7 @@ impl Compiler {
             rule: reason.rule(),
             message,
         });
-        let own = known.map(|known| known.secret.certified.clone());
-        self.snapshot.default_certificate =
-            own.or_else(|| self.settings.fallback_certificate.clone());
+        self.snapshot.default_certificate = known.map(|known| known.secret.certified.clone());
         self.ledger.set(Source::DefaultCertificate, problem.into_iter().collect());
     }
 

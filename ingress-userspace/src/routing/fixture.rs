@@ -33,6 +33,7 @@ pub fn ingress(name: &str) -> IngressFixture {
             class_name: None,
             class_annotation: Some("genkan".into()),
             default_backend: None,
+            has_rules: false,
             rules: Vec::new(),
             tls: Vec::new(),
             options: Box::default(),
@@ -179,9 +180,16 @@ impl IngressFixture {
     }
 
     /// A rule without `http`.
-    pub fn bare_rule(mut self, host: &str) -> Self {
-        let index = self.ingress.rules.len();
-        self.ingress.rules.push(Rule { index, host: host_pattern(host), paths: Vec::new() });
+    pub fn bare_rule(self, host: &str) -> Self {
+        let mut this = self.refused_rule();
+        let index = this.ingress.rules.len();
+        this.ingress.rules.push(Rule { index, host: host_pattern(host), paths: Vec::new() });
+        this
+    }
+
+    /// A rule that the model has left out.
+    pub fn refused_rule(mut self) -> Self {
+        self.ingress.has_rules = true;
         self
     }
 

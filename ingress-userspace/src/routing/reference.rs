@@ -46,7 +46,7 @@ pub fn winner(
     // C6
     ordered
         .iter()
-        .find(|ingress| ingress.rules.is_empty() && ingress.default_backend.is_some())
+        .find(|ingress| !ingress.has_rules && ingress.default_backend.is_some())
         .map(|ingress| default_id(ingress))
 }
 

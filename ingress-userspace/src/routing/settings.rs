@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use rustls::sign::CertifiedKey;
-
 use super::cluster::Balance;
 use crate::config::{BalanceConfig, Compat, Config};
 
@@ -20,8 +18,6 @@ pub struct Settings {
     pub serve_classless: bool,
     /// Namespace and name of the Secret shown when no host has its own.
     pub default_certificate: Option<(Arc<str>, Arc<str>)>,
-    /// Shown when that Secret is missing or none is named; usually self-signed.
-    pub fallback_certificate: Option<Arc<CertifiedKey>>,
     /// Redirect plain HTTP of hosts with TLS (T11).
     pub https_redirect: bool,
     /// `Strict-Transport-Security` on HTTPS answers (T13).
@@ -62,7 +58,6 @@ impl From<&Config> for Settings {
             default_certificate: secret
                 .and_then(|name| name.split_once('/'))
                 .map(|(namespace, name)| (namespace.into(), name.into())),
-            fallback_certificate: None,
             https_redirect: config.tls.https_redirect.unwrap_or(true),
             hsts: config.tls.hsts.unwrap_or(nginx).then(|| HSTS.into()),
             verify_upstream: config.tls.verify_upstream.unwrap_or(!nginx),

@@ -30,7 +30,7 @@ pub struct Snapshot {
     /// Shown to names that nobody knows, before the listener's own: the certificate of a `tls`
     /// entry without hosts, of an Ingress that serves the empty host (T2).
     pub(super) unknown_certificate: Option<Arc<CertifiedKey>>,
-    /// The listener's own: named in the configuration, else self-signed.
+    /// The listener's own, when the configuration names one and its Secret is usable.
     pub(super) default_certificate: Option<Arc<CertifiedKey>>,
 }
 
@@ -69,16 +69,15 @@ pub enum RequestHost<'a> {
     Absent,
 }
 
-/// T4, T5: what to show for a server name.
+/// T4, T5: what to show for a server name. `None`: the self-signed certificate of the listener,
+/// which no snapshot holds.
 #[derive(Debug, Clone)]
 pub enum CertificateChoice {
     /// For a name that a `tls` entry knows: its own certificate, or the default one when its own
     /// is missing or does not cover it.
-    Host(Arc<CertifiedKey>),
+    Known(Option<Arc<CertifiedKey>>),
     /// For an unknown or absent name; refused under strict SNI.
-    Default(Arc<CertifiedKey>),
-    /// There is no certificate at all: end the handshake with `unrecognized_name`.
-    Nothing,
+    Unknown(Option<Arc<CertifiedKey>>),
 }
 
 // === impl Snapshot ===
@@ -106,15 +105,14 @@ impl Snapshot {
     pub fn certificate(&self, sni: Option<&str>) -> CertificateChoice {
         let known = sni.and_then(|name| self.certificates.find(name));
         let default = &self.default_certificate;
-        let shown = match known {
-            Some(HostCertificate::Own(own)) => Some(CertificateChoice::Host(own.clone())),
-            Some(HostCertificate::Default) => default.clone().map(CertificateChoice::Host),
+        match known {
+            Some(HostCertificate::Own(own)) => CertificateChoice::Known(Some(own.clone())),
+            Some(HostCertificate::Default) => CertificateChoice::Known(default.clone()),
             None => {
                 let unknown = self.unknown_certificate.as_ref().or(default.as_ref());
-                unknown.cloned().map(CertificateChoice::Default)
+                CertificateChoice::Unknown(unknown.cloned())
             }
-        };
-        shown.unwrap_or(CertificateChoice::Nothing)
+        }
     }
 
     /// Whether both names are known and shown one certificate of their own.

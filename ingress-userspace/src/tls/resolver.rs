@@ -11,15 +11,8 @@ use crate::routing::{CertificateChoice, Snapshot, host};
 #[derive(Debug)]
 pub(super) struct Resolver {
     head: Arc<ArcSwap<Snapshot>>,
-    /// Shown while the snapshot has no default certificate.
+    /// Shown where the snapshot names no certificate.
     self_signed: Arc<CertifiedKey>,
-}
-
-/// Whether a server name has a certificate of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
-    Yes,
-    No,
 }
 
 // === impl Resolver ===
@@ -29,11 +22,9 @@ impl Resolver {
         Self { head, self_signed }
     }
 
-    pub(super) fn knows(&self, sni: Option<&str>) -> Known {
-        match self.choice(sni) {
-            CertificateChoice::Host(_) => Known::Yes,
-            CertificateChoice::Default(_) | CertificateChoice::Nothing => Known::No,
-        }
+    /// Whether a `tls` entry names the server name, with a usable certificate or without.
+    pub(super) fn knows(&self, sni: Option<&str>) -> bool {
+        matches!(self.choice(sni), CertificateChoice::Known(_))
     }
 
     fn choice(&self, sni: Option<&str>) -> CertificateChoice {
@@ -45,9 +36,8 @@ impl Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        match self.choice(hello.server_name()) {
-            CertificateChoice::Host(key) | CertificateChoice::Default(key) => Some(key),
-            CertificateChoice::Nothing => Some(self.self_signed.clone()),
-        }
+        let (CertificateChoice::Known(shown) | CertificateChoice::Unknown(shown)) =
+            self.choice(hello.server_name());
+        Some(shown.unwrap_or_else(|| self.self_signed.clone()))
     }
 }

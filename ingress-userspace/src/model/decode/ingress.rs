@@ -73,6 +73,7 @@ pub(super) fn decode(
         class_name,
         class_annotation,
         default_backend,
+        has_rules: !rule_values.is_empty(),
         rules,
         tls,
         options: Box::new(read.options),

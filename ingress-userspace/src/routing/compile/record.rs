@@ -54,7 +54,7 @@ impl Record {
             // T2: no host means the host of the listener, where this Ingress has a part in it.
             let everything = [HostPattern::Any];
             let hosts = match &entry.hosts[..] {
-                [] if ingress.rules.is_empty() || rules.contains_key(&HostPattern::Any) => {
+                [] if !ingress.has_rules || rules.contains_key(&HostPattern::Any) => {
                     &everything
                 }
                 hosts => hosts,
@@ -90,9 +90,9 @@ impl Record {
         self.tls.get(host).copied()
     }
 
-    /// C6: a default backend and no rules.
+    /// C6: a default backend and no rules, not even refused ones.
     pub(super) fn is_catch_all(&self) -> bool {
-        self.ingress.rules.is_empty() && self.ingress.default_backend.is_some()
+        !self.ingress.has_rules && self.ingress.default_backend.is_some()
     }
 
     /// Whether everything but single rules is as in `other`.

@@ -166,6 +166,19 @@ fn c13_a_bad_rule_or_path_disables_itself_only() {
 }
 
 #[test]
+fn c6_an_ingress_whose_rules_are_all_refused_still_has_rules() {
+    let (ingress, problems) = ingress_v1(&format!("{{defaultBackend: {S}, rules: [{{host: A}}]}}"));
+    let ingress = ingress.unwrap();
+    assert_eq!(problems, ["spec.rules[0].host: InvalidObject"]);
+    assert!(ingress.has_rules && ingress.rules.is_empty());
+    for none in ["", ", rules: []", ", rules: null"] {
+        let (ingress, problems) = ingress_v1(&format!("{{defaultBackend: {S}{none}}}"));
+        assert_eq!(problems, [""; 0], "{none}");
+        assert!(!ingress.unwrap().has_rules, "{none}");
+    }
+}
+
+#[test]
 fn c13_a_bad_tls_entry_disables_itself_only() {
     let (ingress, problems) = ingress_v1(&format!(
         "{{defaultBackend: {S}, tls: [{{hosts: [a.example, '*.b.example'], secretName: one}}, \

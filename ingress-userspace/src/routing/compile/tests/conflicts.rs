@@ -2,7 +2,9 @@
 
 use super::World;
 use crate::model::{Backend, Kind, Object, PathKind, Reason};
-use crate::routing::fixture::{ingress, ready_service, removals, service, slice, upserts};
+use crate::routing::fixture::{
+    certificate, ingress, ready_service, removals, service, slice, upserts,
+};
 use crate::routing::{Action, ClusterState};
 
 #[test]
@@ -151,6 +153,31 @@ fn c9_missing_service_port_or_endpoints_keep_the_routes_place() {
     assert!(compiled.problems.is_empty() && compiled.touched.is_empty());
     world.apply(removals([(Kind::EndpointSlice, "missing-1")]));
     assert_eq!(world.cluster("h", "/service").state, ClusterState::NoEndpoints);
+}
+
+/// A slip in a host must not turn an Ingress into the entrance of everything.
+#[test]
+fn c6_ingress_whose_rules_were_all_refused_is_no_catch_all() {
+    let x = certificate("x", &["some.example"]);
+    let slip = ingress("slip").created(1).refused_rule().default_backend("s:80");
+    let slip = slip.tls(&[], Some("x"));
+    let mut world = World::of([slip.clone().object(), Object::Secret(x)]);
+    assert_eq!(world.id("any.example", "/"), "404");
+    assert!(world.compiler.snapshot().unknown_certificate.is_none());
+
+    let real = ingress("real").created(2).default_backend("t:80");
+    world.apply(upserts([real.object()]));
+    assert_eq!(world.id("any.example", "/"), "real/default");
+    assert!(world.told_of_rules().is_empty(), "and it is no rival of one");
+
+    // It becomes one, and ceases to be, by an edit.
+    let bare = ingress("slip").created(1).default_backend("s:80").tls(&[], Some("x"));
+    world.apply(upserts([bare.object()]));
+    assert_eq!(world.id("any.example", "/"), "slip/default");
+    assert!(world.compiler.snapshot().unknown_certificate.is_some());
+    world.apply(upserts([slip.object()]));
+    assert_eq!(world.id("any.example", "/"), "real/default");
+    assert!(world.compiler.snapshot().unknown_certificate.is_none());
 }
 
 #[test]

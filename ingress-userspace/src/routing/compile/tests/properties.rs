@@ -1,6 +1,7 @@
 //! The compiler against the reference matcher, and against itself from scratch.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -209,9 +210,10 @@ fn view(world: &World) -> Vec<String> {
             ));
         }
         let shown = match world.certificate(host) {
-            CertificateChoice::Host(key) => format!("host {:p}", key),
-            CertificateChoice::Default(key) => format!("default {:p}", key),
-            CertificateChoice::Nothing => "nothing".to_owned(),
+            CertificateChoice::Known(key) => format!("known {:?}", key.as_ref().map(Arc::as_ptr)),
+            CertificateChoice::Unknown(key) => {
+                format!("unknown {:?}", key.as_ref().map(Arc::as_ptr))
+            }
         };
         seen.push(format!("{host} {shown}"));
     }

@@ -7,34 +7,30 @@ use rustls::sign::CertifiedKey;
 use super::{World, nginx};
 use crate::config::{Config, TlsConfig};
 use crate::model::{CertificateSecret, Kind, Object};
-use crate::routing::fixture::{certificate, certified_key, ingress, removals, upserts};
+use crate::routing::fixture::{certificate, ingress, removals, upserts};
 use crate::routing::{CertificateChoice, Redirect, Settings};
 
 const DAY: i64 = 24 * 3600;
 
 struct Shown {
-    default: Arc<CertifiedKey>,
     world: World,
 }
 
-/// With a self-signed default certificate.
 fn shown(settings: Settings, objects: impl IntoIterator<Item = Object>) -> Shown {
-    let default = certified_key();
-    let settings = Settings { fallback_certificate: Some(default.clone()), ..settings };
-    Shown { default, world: World::with(settings).and(objects) }
+    Shown { world: World::with(settings).and(objects) }
 }
 
 impl Shown {
     /// `own` when it is the certificate of `secret`, else which of the others.
     fn to(&self, sni: &str, secret: &CertificateSecret) -> &'static str {
+        let is_own = |key: &Arc<CertifiedKey>| Arc::ptr_eq(key, &secret.certified);
         match self.world.certificate(sni) {
-            CertificateChoice::Host(key) if Arc::ptr_eq(&key, &secret.certified) => "own",
-            CertificateChoice::Host(key) if Arc::ptr_eq(&key, &self.default) => "known, default",
-            CertificateChoice::Host(_) => "another's",
-            CertificateChoice::Default(key) if Arc::ptr_eq(&key, &self.default) => "default",
-            CertificateChoice::Default(key) if Arc::ptr_eq(&key, &secret.certified) => "catch-all",
-            CertificateChoice::Default(_) => "another default",
-            CertificateChoice::Nothing => "nothing",
+            CertificateChoice::Known(Some(key)) if is_own(&key) => "own",
+            CertificateChoice::Known(Some(_)) => "another's",
+            CertificateChoice::Known(None) => "known, default",
+            CertificateChoice::Unknown(Some(key)) if is_own(&key) => "catch-all",
+            CertificateChoice::Unknown(Some(_)) => "another default",
+            CertificateChoice::Unknown(None) => "default",
         }
     }
 
@@ -113,10 +109,12 @@ fn t4_precise_name_then_wildcard_then_default() {
 }
 
 #[test]
-fn t5_unknown_name_is_shown_the_default_certificate_or_nothing() {
+fn t5_unknown_name_is_shown_the_default_certificate() {
     let x = certificate("x", &["x"]);
     assert_eq!(native([]).to("unknown", &x), "default");
-    assert!(matches!(World::new().certificate("unknown"), CertificateChoice::Nothing));
+    let shown = native([tls("known", "missing")]);
+    assert_eq!(shown.to("known", &x), "known, default", "known without a usable certificate");
+    assert_eq!(shown.to("unknown", &x), "default");
 }
 
 #[test]
@@ -277,7 +275,7 @@ fn t16_new_pair_is_in_the_next_snapshot_and_the_old_snapshot_keeps_its_own() {
     shown.world.apply(upserts([secret(&new)]));
     assert_eq!(shown.to("h", &new), "own");
     match before.certificate(Some("h")) {
-        CertificateChoice::Host(key) => assert!(Arc::ptr_eq(&key, &old.certified)),
+        CertificateChoice::Known(Some(key)) => assert!(Arc::ptr_eq(&key, &old.certified)),
         other => panic!("{other:?}"),
     }
 }
@@ -297,6 +295,6 @@ fn configured_default_certificate_replaces_the_self_signed_one() {
 
 impl Shown {
     fn and(self, objects: impl IntoIterator<Item = Object>) -> Self {
-        Self { default: self.default, world: self.world.and(objects) }
+        Self { world: self.world.and(objects) }
     }
 }
