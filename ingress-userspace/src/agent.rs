@@ -5,28 +5,34 @@
 //! is gone. Knows nothing of sockets and kernel programs.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::Config;
-use crate::model::{Problem, decode};
-use crate::routing::{Compiled, Compiler, Settings};
+use crate::model::{Origin, Problem, decode};
+use crate::routing::{Compiled, Compiler, Node, Settings};
 use crate::snapshot::Publisher;
 use crate::source::Update;
 use crate::source::manifests::ManifestSource;
 use crate::telemetry::budget::PROBLEMS;
 use anyhow::Context;
 
+#[cfg(test)]
+mod tests;
+
 /// Source, compiler and publisher of one node.
 #[derive(Debug)]
 pub struct Agent {
-    directory: PathBuf,
     source: ManifestSource,
     compiler: Compiler,
     publisher: Publisher,
-    source_problems: BTreeSet<Problem>,
+    /// What the objects are read and compiled by.
+    config: Config,
+    node: Node,
+    /// By what they are without their line, which an edit above moves.
+    source_problems: BTreeMap<Problem, Problem>,
     version: u64,
     published: SystemTime,
     /// All problems, until the next change.
@@ -41,14 +47,21 @@ impl Agent {
     /// # Errors
     ///
     /// When the directory cannot be read or watched. Bad documents are no error.
-    pub fn start(directory: &Path, config: &Config, publisher: Publisher) -> anyhow::Result<Self> {
-        let (source, first) = open(directory, config)?;
+    pub fn start(
+        directory: &Path,
+        config: &Config,
+        node: Node,
+        publisher: Publisher,
+    ) -> anyhow::Result<Self> {
+        let (source, first) = ManifestSource::start(directory, decode::Settings::from(config))
+            .with_context(|| format!("manifests in {}", directory.display()))?;
         let mut agent = Self {
-            directory: directory.to_owned(),
             source,
-            compiler: Compiler::new(Settings::from(config)),
+            compiler: Compiler::new(Settings::new(config, node.clone())),
             publisher,
-            source_problems: BTreeSet::new(),
+            config: config.clone(),
+            node,
+            source_problems: BTreeMap::new(),
             version: 0,
             published: SystemTime::now(),
             listed: RefCell::default(),
@@ -70,27 +83,56 @@ impl Agent {
         }
     }
 
-    /// Compiles everything anew under another configuration. The old snapshot serves until the new
-    /// one is complete.
+    /// Follows another configuration in one step: the old snapshot serves until the new one is
+    /// complete. What is known stays known: last good certificates, classes, deadlines; and what
+    /// the change does not touch is not compiled.
     ///
     /// # Errors
     ///
-    /// When the directory cannot be read any more; nothing has changed then.
-    pub fn reconfigure(&mut self, config: &Config) -> anyhow::Result<()> {
-        let (source, first) = open(&self.directory, config)?;
-        let mut known: BTreeSet<Problem> = self.compiler.problems().into_iter().collect();
-        self.compiler = Compiler::new(Settings::from(config));
-        self.source = source;
-        self.log_source_problems(first.problems);
-        let now = now();
-        self.compiler.apply(first.change, now);
-        let mut compiled = self.compiler.full_list(now);
-        let present: BTreeSet<Problem> = self.compiler.problems().into_iter().collect();
-        compiled.problems = present.difference(&known).cloned().collect();
-        known.retain(|problem| !present.contains(problem));
-        compiled.resolved = known.into_iter().collect();
-        self.publish(compiled);
+    /// When the objects cannot be read any more; nothing has changed then.
+    pub async fn reconfigure(&mut self, config: &Config) -> anyhow::Result<()> {
+        let settings = decode::Settings::from(config);
+        let update = if settings == decode::Settings::from(&self.config) {
+            None
+        } else {
+            Some(self.source.reread(settings).await.context("manifests not read again")?)
+        };
+        self.config = config.clone();
+        self.compile_anew(update);
         Ok(())
+    }
+
+    /// Reads all objects again, whatever events and file times say.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read any more; nothing has changed then.
+    pub async fn reread(&mut self) -> anyhow::Result<()> {
+        let settings = decode::Settings::from(&self.config);
+        let update = self.source.reread(settings).await.context("manifests not read again")?;
+        self.apply(update);
+        Ok(())
+    }
+
+    /// The host's own addresses have changed.
+    pub fn set_node(&mut self, node: Node) {
+        if node != self.node {
+            self.node = node;
+            self.compile_anew(None);
+        }
+    }
+
+    /// Under the settings of now, with an update that belongs to them.
+    fn compile_anew(&mut self, update: Option<Update>) {
+        let settings = Settings::new(&self.config, self.node.clone());
+        let compiled = self.compiler.set_settings(settings);
+        match update {
+            Some(update) => {
+                self.log(&compiled);
+                self.apply(update);
+            }
+            None => self.publish(compiled),
+        }
     }
 
     /// Problems of the documents and of what they say together.
@@ -101,7 +143,7 @@ impl Agent {
     /// The same as values, documents' first. Put together once for each change.
     pub fn current_problems(&self) -> Arc<[Problem]> {
         let list =
-            || self.source_problems.iter().cloned().chain(self.compiler.problems()).collect();
+            || self.source_problems.values().cloned().chain(self.compiler.problems()).collect();
         self.listed.borrow_mut().get_or_insert_with(list).clone()
     }
 
@@ -143,21 +185,29 @@ impl Agent {
     }
 
     fn log_source_problems(&mut self, problems: Vec<Problem>) {
-        let present: BTreeSet<Problem> = problems.into_iter().collect();
-        for problem in present.difference(&self.source_problems) {
-            tracing::warn!(target: PROBLEMS, "{problem}");
+        let present: BTreeMap<Problem, Problem> =
+            problems.into_iter().map(|problem| (without_line(&problem), problem)).collect();
+        for (key, problem) in &present {
+            if !self.source_problems.contains_key(key) {
+                tracing::warn!(target: PROBLEMS, "{problem}");
+            }
         }
-        for problem in self.source_problems.difference(&present) {
-            tracing::info!(target: PROBLEMS, %problem, "resolved");
+        for (key, problem) in &self.source_problems {
+            if !present.contains_key(key) {
+                tracing::info!(target: PROBLEMS, %problem, "resolved");
+            }
         }
         self.listed.take();
         self.source_problems = present;
     }
 }
 
-fn open(directory: &Path, config: &Config) -> anyhow::Result<(ManifestSource, Update)> {
-    ManifestSource::start(directory, decode::Settings::from(config))
-        .with_context(|| format!("manifests in {}", directory.display()))
+fn without_line(problem: &Problem) -> Problem {
+    let mut problem = problem.clone();
+    if let Origin::File { line, .. } = &mut problem.origin {
+        *line = 0;
+    }
+    problem
 }
 
 /// Seconds since the epoch.

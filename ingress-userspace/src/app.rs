@@ -5,14 +5,18 @@
 //! whatever comes next: a changed object, a changed configuration, a worker that ended, an event of
 //! the kernel programs, a signal.
 
+mod configuration;
 mod entrance;
+mod events;
 mod handover;
 mod inherited;
 mod inspect;
+mod node;
 mod notify;
 mod signals;
 mod workers;
 
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -23,20 +27,22 @@ use tokio::time::{Interval, MissedTickBehavior};
 use crate::admin::{Admin, Asks};
 use crate::agent::Agent;
 use crate::cli::RunOptions;
-use crate::config::{Config, read};
+use crate::config::Config;
 use crate::handover::Holder;
 use crate::net::descriptors;
 use crate::proxy;
 use crate::proxy::access_log::AccessLog;
 use crate::snapshot::Publisher;
-use crate::source::file::FileSource;
 use crate::telemetry::budget;
 use crate::tls;
 use crate::upstream::ClientTls;
 
-use entrance::{Entrance, Prepared};
+use configuration::Configuration;
+use entrance::{Entrance, NamedEvent, Prepared};
+use events::Printer;
 use handover::{Arrival, Place};
-use inspect::{Inside, Reloads};
+use inspect::Inside;
+use node::Host;
 use notify::ServiceManager;
 use signals::{Signal, Signals};
 use workers::Workers;
@@ -55,22 +61,22 @@ pub fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
 }
 
 struct App {
+    /// What was asked for at the start; the configuration may be another one by now.
     options: RunOptions,
-    config_file: FileSource,
+    configuration: Configuration,
     settings: Arc<ArcSwap<proxy::Settings>>,
+    host: Host,
     agent: Agent,
     entrance: Entrance,
     workers: Workers,
     signals: Signals,
-    /// The configuration in force, to be shown.
-    effective: Arc<Config>,
-    reloads: Reloads,
     asks: Asks,
     /// Ends with the process.
     _admin: Option<Admin>,
     manager: ServiceManager,
     holder: Holder,
     place: Place,
+    printer: Option<Printer>,
 }
 
 // === impl App ===
@@ -86,13 +92,15 @@ impl App {
         let first = arrival.is_first();
         let (mut admin, mut asks) =
             if first { administration(config) } else { (None, Asks::default()) };
-        let config_file = FileSource::start(&options.config_path)
-            .with_context(|| format!("watch {}", options.config_path.display()))?;
+        let RunOptions { config_path, overrides, .. } = options.clone();
+        let configuration = Configuration::start(config.clone(), config_path, overrides)?;
         let settings = Arc::new(ArcSwap::from_pointee(proxy::Settings::from(config)));
 
         let places = workers::places(config)?;
         let publisher = Publisher::new(places.len());
-        let agent = Agent::start(&options.manifests, config, publisher.clone())?;
+        let mut host = Host::start().await;
+        let node = host.look().await.clone();
+        let agent = Agent::start(&options.manifests, config, node, publisher.clone())?;
         let prepared = Prepared::load(&options, &places)?;
         let access_log = match config.access_log.destination() {
             Some(file) => Some(AccessLog::start(file).context("access log")?.0),
@@ -140,21 +148,22 @@ impl App {
             "ready"
         );
         let place = Place::default();
+        let printer = if options.events { Some(Printer::start(io::stdout())?) } else { None };
         Ok(Self {
-            effective: Arc::new(options.config.clone()),
             options,
-            config_file,
+            configuration,
             settings,
+            host,
             agent,
             entrance,
             workers,
             signals,
-            reloads: Reloads::new(),
             asks,
             _admin: admin,
             manager,
             holder,
             place,
+            printer,
         })
     }
 
@@ -166,7 +175,8 @@ impl App {
             let ours = self.place.is_ours();
             tokio::select! {
                 () = self.agent.step() => {}
-                () = self.config_file.changed(), if ours => self.reread().await,
+                () = self.configuration.changed(), if ours => self.reread().await,
+                () = self.host.changed() => self.look_at_host().await,
                 exited = self.workers.exited(), if ours => {
                     self.workers.replace(exited, &mut self.entrance);
                 }
@@ -175,7 +185,7 @@ impl App {
                 },
                 why = self.place.successor_ended() => self.place.not_replaced(why),
                 () = beat(&mut pulse) => self.say_alive(),
-                event = self.entrance.event() => println!("{event}"),
+                event = self.entrance.event() => self.print(&event),
                 ask = self.asks.next() => if self.answer(ask, false) {
                     return self.leave(Leave::Stopped).await;
                 },
@@ -188,8 +198,9 @@ impl App {
                         if ours {
                             self.reread().await;
                         }
-                        let config = self.options.config.clone();
-                        self.reconfigure_agent(&config);
+                        if let Err(error) = self.agent.reread().await {
+                            tracing::error!("{error:#}");
+                        }
                         self.manager.reloaded();
                     }
                     #[cfg(feature = "testing")]
@@ -201,40 +212,50 @@ impl App {
 
     /// Reads the configuration again and follows it; a bad one changes nothing.
     async fn reread(&mut self) {
-        let read = read::read(&self.options.config_path, &self.options.overrides);
-        let next = match read {
-            Ok(next) if next == self.options.config => return self.reloads.unchanged(),
-            Ok(next) => next,
-            Err(errors) => return self.reloads.refused(&errors),
-        };
-        if let Err(error) = self.entrance.apply(&next).await {
-            self.reloads.failed(vec![format!("{error:#}")]);
-            return;
+        self.look_at_host().await;
+        let Some(next) = self.configuration.read() else { return };
+        if let Err(error) = self.follow(&next).await {
+            return self.configuration.postpone(&error);
         }
-        self.settings.store(Arc::new(proxy::Settings::from(&next)));
-        let before = std::mem::replace(&mut self.options.config, next.clone());
         let at_start =
             |config: &Config| (config.workers, config.access_log.clone(), config.admin.clone());
-        if at_start(&before) != at_start(&next) {
+        if at_start(self.configuration.in_force()) != at_start(&next) {
             tracing::warn!("workers, access_log and admin take effect with the next start");
         }
-        if compiles_differently(&before, &next) {
-            self.reconfigure_agent(&next);
-        }
-        self.effective = Arc::new(next);
-        self.reloads.taken();
-        tracing::info!("configuration taken");
+        self.configuration.take(next);
     }
 
-    fn reconfigure_agent(&mut self, config: &Config) {
-        if let Err(error) = self.agent.reconfigure(config) {
-            tracing::error!("manifests not read again: {error:#}");
+    /// Agent, workers and entrance together, or none of them. The workers know a new VIP before its
+    /// first connection can come.
+    async fn follow(&mut self, next: &Config) -> anyhow::Result<()> {
+        self.agent.reconfigure(next).await?;
+        let settings = self.settings.swap(Arc::new(proxy::Settings::from(next)));
+        let Err(error) = self.entrance.apply(next).await else { return Ok(()) };
+        self.settings.store(settings);
+        if let Err(again) = self.agent.reconfigure(self.configuration.in_force()).await {
+            tracing::error!("routes are those of the configuration that was not taken: {again:#}");
+        }
+        Err(error)
+    }
+
+    async fn look_at_host(&mut self) {
+        let node = self.host.look().await.clone();
+        self.agent.set_node(node);
+    }
+
+    fn print(&mut self, event: &NamedEvent) {
+        let Some(printer) = &mut self.printer else { return };
+        printer.print(event);
+        if !printer.is_read() {
+            self.printer = None;
+            self.entrance.end_events();
         }
     }
 
     /// Accepts no more and waits for running requests; a second signal ends the wait.
     async fn leave(mut self, why: Leave) -> anyhow::Result<ExitCode> {
-        tracing::info!(limit = ?self.options.config.timeouts.drain, "draining");
+        let limit = self.configuration.in_force().timeouts.drain;
+        tracing::info!(?limit, "draining");
         let mut signals = 1;
         // Whoever asks from here on hears that this process is about to end.
         self.holder = Holder::unreachable();
@@ -317,15 +338,4 @@ fn administration(config: &Config) -> (Option<Admin>, Asks) {
             (None, Asks::default())
         }
     }
-}
-
-/// Whether the objects mean something else under the new configuration.
-fn compiles_differently(before: &Config, next: &Config) -> bool {
-    before.classes != next.classes
-        || before.compat != next.compat
-        || before.balance != next.balance
-        || before.tls != next.tls
-        || before.endpoints != next.endpoints
-        || before.annotations != next.annotations
-        || before.vips != next.vips
 }

@@ -226,9 +226,11 @@ pub struct Steering {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EndpointsConfig {
-    /// Networks accepted although hand-written slices may not point there by default: loopback,
-    /// link-local, multicast and our own addresses (E9).
+    /// Networks that are served although endpoints may not lie there by default: loopback,
+    /// link-local, multicast, VIPs, this node's addresses, the API server (E9). Wins over `deny`.
     pub allow: Vec<IpNet>,
+    /// More networks that are not served, such as those of the other nodes.
+    pub deny: Vec<IpNet>,
 }
 
 /// How annotations of Ingresses are read.

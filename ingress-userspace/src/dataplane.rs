@@ -94,8 +94,13 @@ impl Dataplane {
     pub async fn apply(&mut self, config: &Config) -> Result<(), DataplaneError> {
         self.still_ours()?;
         let next = self.plan_for(config)?;
+        let before = self.plan.clone();
         self.step_to(next, Steps::All).await?;
-        self.attach_interfaces(config).await
+        let Err(error) = self.attach_interfaces(config).await else { return Ok(()) };
+        if let Err(again) = self.step_to(before, Steps::All).await {
+            tracing::error!(target: "genkan::dataplane", "the maps stay as configured: {again}");
+        }
+        Err(error)
     }
 
     /// Sends new connections of a family to this listener when they are for the worker; it takes

@@ -6,6 +6,7 @@
 pub mod address;
 pub mod cpu;
 pub mod descriptors;
+pub mod host;
 pub mod interface;
 pub mod listen;
 pub mod load;

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod compile;
 pub mod cors;
 pub mod explain;
+mod endpoint_rules;
 pub mod filters;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixture;
@@ -27,6 +28,7 @@ mod trie;
 
 pub use cluster::{Balance, Cluster, ClusterId, ClusterState, UpstreamEndpoint, UpstreamProtocol};
 pub use compile::{Compiled, Compiler};
+pub use endpoint_rules::{EndpointRules, Node};
 pub use filters::{Filters, UpstreamTimeouts};
 pub use rewrite::Rewrite;
 pub use route::{Action, Moved, MovedTo, Redirect, Route};

@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a failure of a story is a failed test")]
 
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::symlink;
 
-use genkan::testing::deadline::eventually_some;
+use genkan::testing::deadline::{eventually, eventually_some};
 use genkan::testing::lab::EdgeLab;
 use genkan::testing::require_root;
 use genkan::testing::story::{Ingress, Story};
@@ -98,6 +99,61 @@ fn bad_configuration_changes_nothing() {
     std::fs::write(story.config_file(), "vip: []\n").unwrap();
     let line = story.wait_for_log("vips");
     assert!(line.contains("genkan.yaml"), "{line}");
+    for vip in EdgeLab::VIPS {
+        assert_eq!(story.get(vip, "shop.example", "/").status, 200);
+    }
+}
+
+/// Rules of access go with the VIPs: a file that has lost them is no configuration.
+#[test]
+fn emptied_or_half_written_configuration_changes_nothing() {
+    let Some(mut story) = story(1) else { return };
+    story.manifests.write("shop.yaml", &shop("pods"));
+    story.start();
+    let whole = fs::read_to_string(story.config_file()).unwrap();
+    let serves = |story: &Story| {
+        for vip in EdgeLab::VIPS {
+            assert_eq!(story.get(vip, "shop.example", "/").status, 200);
+        }
+    };
+    fs::write(story.config_file(), "").unwrap();
+    let line = story.wait_for_log("the file is empty");
+    assert!(line.contains("genkan.yaml") && line.contains("1 stays in force"), "{line}");
+    serves(&story);
+    fs::write(story.config_file(), "compat: nginx\n").unwrap();
+    story.wait_for_log("no `vips` are given; `vips: []`");
+    serves(&story);
+
+    // A writer that is not done: `vips` is there, its one entry is not.
+    let mut file = fs::File::create(story.config_file()).unwrap();
+    file.write_all(b"vips: [] #").unwrap();
+    story.manifests.write("late.yaml", &shop("pods").replace("shop", "late"));
+    story.wait_for_status("late.example", "/", 200);
+    serves(&story);
+    file.set_len(0).unwrap();
+    file.seek(SeekFrom::Start(0)).unwrap();
+    file.write_all(
+        whole.replace("\"serve_classless\": true", "\"serve_classless\": false").as_bytes(),
+    )
+    .unwrap();
+    drop(file);
+    story.wait_for_log("configuration 2 is in force");
+    story.wait_for_status("shop.example", "/", 404);
+    assert!(!story.log().contains("configuration 3"), "{}", story.log());
+}
+
+/// A reader that goes away, as `head` does, ends the printing of events, not the program.
+#[test]
+fn reader_of_events_that_goes_away_is_survived() {
+    let Some(mut story) = story(1) else { return };
+    story.manifests.write("shop.yaml", &shop("pods"));
+    story.configure(|config| config.steering.event_sample = 1);
+    story.with_arguments(&["--events"]).start_into("head -n 1");
+    story.wait_for_status("shop.example", "/", 200);
+    eventually("nobody reads", || {
+        story.get(EdgeLab::VIP4, "shop.example", "/");
+        story.log().contains("events are printed no more")
+    });
     for vip in EdgeLab::VIPS {
         assert_eq!(story.get(vip, "shop.example", "/").status, 200);
     }

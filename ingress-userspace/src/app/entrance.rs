@@ -246,6 +246,13 @@ impl Entrance {
         let vip = dataplane.vip_names().get(&event.vip).cloned().unwrap_or_default();
         NamedEvent { event, vip }
     }
+
+    /// Nobody wants events any more.
+    pub(super) fn end_events(&mut self) {
+        if let Self::Steered(steered) = self {
+            steered.events = None;
+        }
+    }
 }
 
 impl std::fmt::Display for NamedEvent {

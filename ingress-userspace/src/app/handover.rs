@@ -194,14 +194,14 @@ impl App {
         }
         let listeners = self.workers.lend().map_err(|error| error.to_string())?;
         tracing::info!(pid, listeners = listeners.len(), "a successor has the listeners");
-        Ok(Offer { listeners, drain: self.options.config.timeouts.drain })
+        Ok(Offer { listeners, drain: self.configuration.in_force().timeouts.drain })
     }
 
     async fn take_back(&mut self) {
         let Some(lent) = self.place.lent.take() else { return };
         tracing::warn!(pid = lent.to, "the successor ended before it served; nothing has changed");
         if lent.begun
-            && let Err(error) = self.entrance.take_back(&self.options.config).await
+            && let Err(error) = self.entrance.take_back(self.configuration.in_force()).await
         {
             tracing::error!("the kernel side is not as it was: {error:#}");
         }

@@ -1,14 +1,13 @@
 //! What the administration is shown of this process.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use super::entrance::Told;
 use super::workers::Place;
 use super::{App, Entrance};
 use crate::admin::status::{Counts, Interface, Port, Steer, Traffic, Vip, Worker};
-use crate::admin::{Ask, Configured, Node, View};
-use crate::config::{Config, ConfigError, PortProtocol, VipConfig};
+use crate::admin::{Ask, Node, View};
+use crate::config::{Config, PortProtocol, VipConfig};
 use crate::dataplane::{self, InterfaceReport};
 use crate::metrics::process;
 use crate::proxy::Failure;
@@ -21,15 +20,6 @@ pub(super) struct Inside {
     pub(super) publisher: Publisher,
     pub(super) counters: Arc<[Arc<Counters>]>,
     pub(super) places: Vec<Place>,
-}
-
-/// What became of the configuration file so far.
-#[derive(Debug)]
-pub(super) struct Reloads {
-    taken: SystemTime,
-    reloads: u64,
-    failed: u64,
-    errors: Vec<String>,
 }
 
 // === impl App ===
@@ -49,17 +39,10 @@ impl App {
     }
 
     fn view(&self, draining: bool) -> View {
-        let config = self.effective.clone();
+        let config = self.configuration.in_force().clone();
         let (interfaces, vips, kernel_error) = kernel(&config, &self.entrance);
         View {
-            configured: Configured {
-                file: self.options.config_path.display().to_string(),
-                taken: self.reloads.taken,
-                reloads: self.reloads.reloads,
-                reloads_failed: self.reloads.failed,
-                errors: self.reloads.errors.clone(),
-                published: self.agent.published(),
-            },
+            configured: self.configuration.history(self.agent.published()),
             problems: self.agent.current_problems(),
             draining,
             running: self.workers.running(),
@@ -68,38 +51,6 @@ impl App {
             kernel_error,
             config,
         }
-    }
-}
-
-// === impl Reloads ===
-
-impl Reloads {
-    pub(super) fn new() -> Self {
-        Self { taken: SystemTime::now(), reloads: 0, failed: 0, errors: Vec::new() }
-    }
-
-    pub(super) fn taken(&mut self) {
-        self.taken = SystemTime::now();
-        self.reloads += 1;
-        self.errors.clear();
-    }
-
-    /// The file says again what is in force.
-    pub(super) fn unchanged(&mut self) {
-        self.errors.clear();
-    }
-
-    /// Logs why a changed file is not taken.
-    pub(super) fn refused(&mut self, errors: &[ConfigError]) {
-        self.failed(errors.iter().map(ToString::to_string).collect());
-    }
-
-    pub(super) fn failed(&mut self, errors: Vec<String>) {
-        for error in &errors {
-            tracing::error!("configuration not taken: {error}");
-        }
-        self.failed += 1;
-        self.errors = errors;
     }
 }
 

@@ -103,7 +103,8 @@ mod tests {
     fn run(changed: bool, output: Output, environment: &[(&str, &str)]) -> (ExitCode, String) {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("genkan.yaml");
-        std::fs::write(&file, "workers:\n  count: 2\nlimits: {http2_streams: 128}\n").unwrap();
+        std::fs::write(&file, "workers:\n  count: 2\nlimits: {http2_streams: 128}\nvips: []\n")
+            .unwrap();
         let arguments = Arguments {
             config: Some(file),
             set: vec![("timeouts.drain".to_owned(), "5s".to_owned())],

@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn flags_win_over_environment_over_file() {
-        let file = "workers: {count: 1}\nlimits: {http2_streams: 1, connections: 1}\n";
+        let file = "vips: []\nworkers: {count: 1}\nlimits: {http2_streams: 1, connections: 1}\n";
         let environment = [
             ("GENKAN_WORKERS__COUNT", "2"),
             ("GENKAN_LIMITS__HTTP2_STREAMS", "2"),
@@ -159,15 +159,16 @@ mod tests {
 
     #[test]
     fn a_refused_override_is_named() {
-        let errors = options("", &[("GENKAN_LIMITS__REQUEST_LINE", "1x")], &[]).unwrap_err();
+        let errors =
+            options("vips: []", &[("GENKAN_LIMITS__REQUEST_LINE", "1x")], &[]).unwrap_err();
         let text = errors[0].to_string();
         assert!(text.starts_with("GENKAN_LIMITS__REQUEST_LINE: limits.request_line: "), "{text}");
 
-        let errors = options("", &[], &["--workers", "0"]).unwrap_err();
+        let errors = options("vips: []", &[], &["--workers", "0"]).unwrap_err();
         let text = errors[0].to_string();
         assert!(text.starts_with("--workers: workers.count: 0 workers"), "{text}");
 
-        let errors = options("", &[], &["--set", "timeouts.drian=1s"]).unwrap_err();
+        let errors = options("vips: []", &[], &["--set", "timeouts.drian=1s"]).unwrap_err();
         assert_eq!(
             errors[0].to_string(),
             "--set: timeouts.drian: unknown key `drian`, did you mean `drain`?"
@@ -183,10 +184,10 @@ mod tests {
             ),
             ("GENKAN_ACESS_LOG", "acess_log: unknown key `acess_log`, did you mean `access_log`?"),
         ] {
-            let errors = options("", &[(name, "1s")], &[]).unwrap_err();
+            let errors = options("vips: []", &[(name, "1s")], &[]).unwrap_err();
             assert_eq!(errors[0].to_string(), format!("{name}: {text}"));
         }
         let others = [("GENKAN_PORT", "tcp://10.0.0.1:80"), ("GENKAN_SERVICE_HOST", "10.0.0.1")];
-        assert!(options("", &others, &[]).is_ok(), "those of a Service are not ours");
+        assert!(options("vips: []", &others, &[]).is_ok(), "those of a Service are not ours");
     }
 }

@@ -78,10 +78,14 @@ pub fn without_file(overrides: &Overrides) -> Result<Config, Vec<ConfigError>> {
 ///
 /// As [`read`].
 pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Config, Vec<ConfigError>> {
-    let written: Config = from_yaml(text).map_err(|fault| {
+    let refuse = |fault: Fault| {
         let source = Source::File { path: path.to_owned(), line: fault.line };
         vec![ConfigError { source, field: fault.field, reason: fault.reason }]
-    })?;
+    };
+    let written: Config = from_yaml(text).map_err(refuse)?;
+    if !overrides.name("vips") {
+        says_vips(text).map_err(refuse)?;
+    }
     let config = overrides.apply(written).map_err(|error| vec![error])?;
     let faults = validate::check(&config);
     if faults.is_empty() {
@@ -123,6 +127,23 @@ fn from_yaml<T: DeserializeOwned + Default>(text: &str) -> Result<T, Fault> {
         field: if field == "." { String::new() } else { field },
         reason: reason(error.without_snippet()),
     })
+}
+
+/// A file that lost its VIPs, or has not got them yet, must not be taken for one that wants none.
+fn says_vips(text: &str) -> Result<(), Fault> {
+    #[derive(Default, serde::Deserialize)]
+    struct Keys {
+        vips: Option<serde::de::IgnoredAny>,
+    }
+    let keys: Option<Keys> =
+        serde_saphyr::from_str_with_options(text, yaml::options()).ok().flatten();
+    let reason = match keys {
+        Some(Keys { vips: Some(_) }) => return Ok(()),
+        Some(Keys { vips: None }) => "no `vips` are given",
+        None => "the file is empty: no `vips` are given",
+    };
+    let reason = format!("{reason}; `vips: []` says that there are none");
+    Err(Fault { line: 0, field: String::new(), reason })
 }
 
 /// The error in our words, with the nearest known name.
@@ -189,6 +210,11 @@ impl Overrides {
             keys: field.split('.').map(str::to_owned).collect(),
             text: text.to_owned(),
         });
+    }
+
+    /// Whether one of them gives the value of a key of the top level.
+    fn name(&self, key: &str) -> bool {
+        self.values.iter().any(|value| value.keys == [key])
     }
 
     fn apply(&self, config: Config) -> Result<Config, ConfigError> {

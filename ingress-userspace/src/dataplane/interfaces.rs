@@ -16,7 +16,7 @@ impl Dataplane {
     ) -> Result<(), DataplaneError> {
         let wanted: BTreeSet<&str> =
             config.vips.iter().flat_map(|vip| &vip.interfaces).map(String::as_str).collect();
-        let before = std::mem::take(&mut self.report.interfaces);
+        let before = self.report.interfaces.clone();
         let mut reports = Vec::new();
         for name in wanted {
             let found = interface::find(name).await.map_err(|error| {

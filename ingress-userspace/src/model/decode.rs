@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
@@ -34,10 +33,6 @@ pub struct Settings {
     pub nginx_annotations: bool,
     /// Keys of annotations that are taken as absent, without prefix.
     pub ignored_annotations: Arc<[String]>,
-    /// Endpoint addresses that are accepted although E9 refuses them.
-    pub endpoints_allow: Arc<[IpNet]>,
-    /// Our own addresses: an endpoint there would send requests back to us (E9).
-    pub own_addresses: Arc<[std::net::IpAddr]>,
 }
 
 /// One object of a document.
@@ -128,7 +123,7 @@ fn decode_into(
             );
             out.push(Decoded::nameless(report));
         }
-        Recognised::Read(api) => decode_object(api, fields, at, report, origin, settings, out),
+        Recognised::Read(api) => decode_object(api, fields, at, report, settings, out),
     }
 }
 
@@ -191,7 +186,6 @@ fn decode_object(
     fields: &Fields,
     at: &Path<'_>,
     mut report: Report<'_>,
-    origin: &Origin,
     settings: &Settings,
     out: &mut Vec<Decoded>,
 ) {
@@ -203,7 +197,7 @@ fn decode_object(
     let objects: Vec<Object> = match api {
         Api::IngressV1 | Api::IngressBeta => {
             let beta = api == Api::IngressBeta;
-            ingress::decode(&mut report, at, fields, metadata, origin, beta, settings)
+            ingress::decode(&mut report, at, fields, metadata, beta, settings)
                 .into_iter()
                 .map(Object::Ingress)
                 .collect()
@@ -216,12 +210,12 @@ fn decode_object(
             .into_iter()
             .map(Object::Service)
             .collect(),
-        Api::EndpointSlice => endpoints::slice(&mut report, at, fields, metadata, settings)
+        Api::EndpointSlice => endpoints::slice(&mut report, at, fields, metadata)
             .into_iter()
             .flatten()
             .map(Object::Endpoints)
             .collect(),
-        Api::Endpoints => endpoints::legacy(&mut report, at, fields, metadata, settings)
+        Api::Endpoints => endpoints::legacy(&mut report, at, fields, metadata)
             .into_iter()
             .flatten()
             .map(Object::Endpoints)
@@ -302,8 +296,6 @@ impl From<&Config> for Settings {
         Self {
             nginx_annotations: config.compat == Compat::Nginx,
             ignored_annotations: config.annotations.ignore.as_slice().into(),
-            endpoints_allow: config.endpoints.allow.as_slice().into(),
-            own_addresses: config.vips.iter().flat_map(|v| v.addresses.iter().copied()).collect(),
         }
     }
 }

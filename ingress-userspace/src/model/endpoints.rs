@@ -29,6 +29,8 @@ pub struct EndpointPort {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
+    /// Position in its list, for messages.
+    pub index: u32,
     /// Only the first address counts (E2).
     pub address: IpAddr,
     /// Conditions with their defaults applied (E3).

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::object::{ObjectRef, Origin};
+use super::object::ObjectRef;
 use super::options::IngressOptions;
 
 /// One Ingress of any served API version.
@@ -12,7 +12,6 @@ use super::options::IngressOptions;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ingress {
     pub object: ObjectRef,
-    pub origin: Origin,
     /// Seconds since the epoch from `metadata.creationTimestamp`; absent = youngest (C1).
     pub created: Option<i64>,
     pub generation: i64,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::{CertificateSecret, EndpointSet, Ingress, IngressClass, Service};
 
@@ -56,6 +56,9 @@ pub enum Object {
 pub struct Change {
     pub upserts: Vec<Object>,
     pub removals: Vec<ObjectRef>,
+    /// Where objects stand from now on, also those that only moved: lines shift without a change
+    /// of what they hold. An object that was never named here stands in the cluster.
+    pub origins: HashMap<ObjectRef, Origin>,
 }
 
 // === impl Object ===
@@ -76,7 +79,7 @@ impl Object {
 
 impl Change {
     pub fn is_empty(&self) -> bool {
-        self.upserts.is_empty() && self.removals.is_empty()
+        self.upserts.is_empty() && self.removals.is_empty() && self.origins.is_empty()
     }
 
     /// This change and then `later`, as one: for each object the latest state counts.
@@ -85,8 +88,12 @@ impl Change {
             later.upserts.iter().map(Object::reference).chain(later.removals.clone()).collect();
         self.upserts.retain(|object| !touched.contains(&object.reference()));
         self.removals.retain(|object| !touched.contains(object));
+        for object in &later.removals {
+            self.origins.remove(object);
+        }
         self.upserts.extend(later.upserts);
         self.removals.extend(later.removals);
+        self.origins.extend(later.origins);
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::{address, interface};
+use super::{address, host, interface};
+use crate::testing::deadline::DEADLINE;
 use crate::testing::lab::Lab;
 use crate::testing::{require_root, require_tool};
 
@@ -60,6 +61,45 @@ fn facts_of_a_device_are_read() {
             assert_eq!((facts.name.as_str(), facts.mtu), ("uplink", 1400));
             assert_eq!(facts.driver.as_deref(), Some("veth"));
             assert_eq!(facts.xdp, None);
+        });
+    });
+}
+
+#[test]
+fn addresses_of_the_host_are_listed_and_their_changes_are_told() {
+    if !require_root() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let (one, other) = (lab.host("one"), lab.host("other"));
+    lab.link((&one, "uplink"), (&other, "eth0"));
+    one.ip(&["addr", "add", "192.0.2.1/24", "dev", "uplink"]);
+    other.ip(&["addr", "add", "192.0.2.2/24", "dev", "eth0"]);
+    let peer = ["addr", "add", "192.0.2.10", "peer", "192.0.2.11/32", "dev", "uplink"];
+    one.ip(&peer);
+    let all =
+        |texts: &[&str]| -> Vec<IpAddr> { texts.iter().map(|t| t.parse().unwrap()).collect() };
+    one.run(|| {
+        block_on(async {
+            let mut watch = host::AddressWatch::start().unwrap();
+            let found = host::addresses().await.unwrap();
+            for address in all(&["127.0.0.1", "192.0.2.1", "192.0.2.10"]) {
+                assert!(found.contains(&address), "{address}: {found:?}");
+            }
+            for address in all(&["192.0.2.2", "192.0.2.11"]) {
+                assert!(!found.contains(&address), "{address} is another host's");
+            }
+            let added: IpAddr = "2001:db8::7".parse().unwrap();
+            one.ip(&["addr", "add", "2001:db8::7/64", "dev", "uplink", "nodad"]);
+            let seen = async {
+                loop {
+                    watch.changed().await.unwrap();
+                    if host::addresses().await.unwrap().contains(&added) {
+                        return;
+                    }
+                }
+            };
+            tokio::time::timeout(DEADLINE, seen).await.unwrap();
         });
     });
 }

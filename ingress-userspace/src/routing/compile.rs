@@ -11,13 +11,11 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::model::{
-    Change, HostPattern, Ingress, Kind, Object, ObjectRef, Origin, Problem, Reason, RuleId,
-};
+use crate::model::{Change, HostPattern, Ingress, Kind, Object, ObjectRef, Origin, Problem};
 
 use super::cluster::ClusterId;
 use super::settings::Settings;
-use super::snapshot::{HostCertificate, Snapshot};
+use super::snapshot::Snapshot;
 
 mod backends;
 mod classes;
@@ -25,8 +23,10 @@ mod clusters;
 mod endpoints;
 mod explain;
 mod filters;
+mod finish;
 mod host;
 mod ledger;
+mod reconfigure;
 mod record;
 mod secrets;
 mod tls;
@@ -36,8 +36,7 @@ mod tests;
 
 use classes::Classes;
 use clusters::Clusters;
-use host::{CompiledHost, Context};
-use ledger::{Ledger, Source};
+use ledger::Ledger;
 use record::{Order, Record};
 use secrets::{SecretKey, Secrets};
 
@@ -54,6 +53,8 @@ pub struct Compiler {
     clusters: Clusters,
     secrets: Secrets,
     ledger: Ledger,
+    /// Where objects stand that do not come from the cluster.
+    origins: HashMap<ObjectRef, Origin>,
     dirty: Dirty,
     snapshot: Snapshot,
 }
@@ -94,6 +95,8 @@ struct Dirty {
     released: BTreeSet<ClusterId>,
     /// Ingresses whose backends are to be judged.
     backends: BTreeSet<ObjectRef>,
+    /// Slices and Endpoints whose addresses are to be judged.
+    endpoints: BTreeSet<ObjectRef>,
     catch_all: bool,
     default_certificate: bool,
 }
@@ -113,6 +116,7 @@ impl Compiler {
             clusters: Clusters::default(),
             secrets: Secrets::default(),
             ledger: Ledger::default(),
+            origins: HashMap::new(),
             dirty: Dirty::default(),
             snapshot: Snapshot::default(),
         };
@@ -128,13 +132,21 @@ impl Compiler {
     /// stays (T9).
     pub fn apply(&mut self, change: Change, now: i64) -> Compiled {
         self.pass_time(now);
-        for object in change.removals {
-            self.remove(&object);
+        let Change { upserts, mut removals, origins } = change;
+        for object in &removals {
+            self.remove(object);
         }
-        for object in change.upserts {
+        for object in upserts {
             self.upsert(object);
         }
-        self.finish()
+        removals.retain(|object| !origins.contains_key(object));
+        self.origins.extend(origins);
+        let compiled = self.finish();
+        // Not before: what a removal resolves is told with its place.
+        for object in &removals {
+            self.origins.remove(object);
+        }
+        compiled
     }
 
     /// The source has listed all that exists: classes that are still missing are gone (K8).
@@ -164,7 +176,7 @@ impl Compiler {
 
     /// All current problems, sorted.
     pub fn problems(&self) -> Vec<Problem> {
-        self.ledger.all()
+        self.located(self.ledger.all())
     }
 
     fn upsert(&mut self, object: Object) {
@@ -179,6 +191,7 @@ impl Compiler {
                 self.dirty.clusters.extend(self.clusters.upsert_service(service));
             }
             Object::Endpoints(set) => {
+                self.dirty.endpoints.insert(set.object.clone());
                 self.dirty.clusters.extend(self.clusters.upsert_endpoints(set));
             }
             Object::Secret(secret) => {
@@ -196,6 +209,7 @@ impl Compiler {
             Kind::IngressClass => self.classes.remove(&object.name),
             Kind::Service => self.dirty.clusters.extend(self.clusters.remove_service(object)),
             Kind::EndpointSlice | Kind::Endpoints => {
+                self.dirty.endpoints.insert(object.clone());
                 self.dirty.clusters.extend(self.clusters.remove_endpoints(object));
             }
             Kind::Secret => {
@@ -324,173 +338,6 @@ impl Compiler {
         match self.secrets.find(key) {
             Some(known) => self.snapshot.secrets.insert(key.clone(), Arc::new(known.facts())),
             None => self.snapshot.secrets.remove(key),
-        }
-    }
-
-    /// Compiles what is dirty, clusters first, because problems tell their state.
-    fn finish(&mut self) -> Compiled {
-        let mut dirty = mem::take(&mut self.dirty);
-        for id in dirty.released {
-            if self.clusters.drop_if_unused(id) {
-                self.snapshot.clusters.remove(&id);
-                dirty.clusters.remove(&id);
-            }
-        }
-        for id in dirty.clusters {
-            if self.compile_cluster(id) {
-                dirty.backends.extend(self.clusters.users(id).cloned());
-            }
-        }
-        for host in &dirty.hosts {
-            self.compile_host(host);
-        }
-        if dirty.catch_all {
-            self.compile_catch_all();
-        }
-        if dirty.default_certificate {
-            self.compile_default_certificate();
-        }
-        for object in dirty.backends {
-            let known = self.ingresses.get(&object).filter(|known| known.served);
-            let problems = known.map(|known| {
-                let unread = known.record.unread();
-                let backends = backends::problems(&known.record, &self.clusters, &self.snapshot);
-                unread.into_iter().chain(backends).collect()
-            });
-            self.ledger.set(Source::Ingress(object), problems.unwrap_or_default());
-        }
-        self.snapshot.version += 1;
-        let (problems, resolved) = self.ledger.take_changes();
-        let touched = dirty.hosts.into_iter().collect();
-        Compiled { snapshot: self.snapshot.clone(), problems, resolved, touched }
-    }
-
-    /// Whether its state changed.
-    fn compile_cluster(&mut self, id: ClusterId) -> bool {
-        let Some(key) = self.clusters.key(id) else { return false };
-        let state = self.clusters.state(&key.service);
-        let cluster = endpoints::cluster(key, state, &self.settings);
-        let old = self.snapshot.cluster(id);
-        if old.is_some_and(|old| **old == cluster) {
-            return false;
-        }
-        let changed = old.is_none_or(|old| old.state != cluster.state);
-        self.snapshot.clusters.insert(id, Arc::new(cluster));
-        changed
-    }
-
-    fn compile_host(&mut self, host: &HostPattern) {
-        let Some(state) = self.hosts.get(host) else { return };
-        let members: Vec<&Record> = state
-            .members
-            .iter()
-            .filter_map(|order| self.ingresses.get(&order.object))
-            .map(|known| &*known.record)
-            .collect();
-        let CompiledHost { routes, certificate, secrets, problems } =
-            host::compile(host, &members, self.context());
-        self.ledger.set(Source::Host(host.clone()), problems);
-        self.watch(host, secrets);
-
-        let routes = routes.map(Arc::new);
-        let snapshot = &mut self.snapshot;
-        let (hosts, certificates, name) = match host {
-            HostPattern::Any => {
-                snapshot.any = routes;
-                snapshot.unknown_certificate = match certificate {
-                    Some(HostCertificate::Own(own)) => Some(own),
-                    Some(HostCertificate::Default) | None => None,
-                };
-                return;
-            }
-            HostPattern::Exact(name) => {
-                (&mut snapshot.hosts.exact, &mut snapshot.certificates.exact, name)
-            }
-            HostPattern::Wildcard(parent) => {
-                (&mut snapshot.hosts.wildcard, &mut snapshot.certificates.wildcard, parent)
-            }
-        };
-        match routes {
-            Some(routes) => hosts.insert(name.clone(), routes),
-            None => hosts.remove(&**name),
-        }
-        match certificate {
-            Some(certificate) => certificates.insert(name.clone(), certificate),
-            None => certificates.remove(&**name),
-        }
-    }
-
-    /// Notes which Secrets `host` depends on now, and forgets a host that nobody names.
-    fn watch(&mut self, host: &HostPattern, mut secrets: Vec<SecretKey>) {
-        secrets.sort_unstable();
-        secrets.dedup();
-        let Some(state) = self.hosts.get_mut(host) else { return };
-        let old = mem::replace(&mut state.secrets, secrets);
-        for key in old.iter().filter(|key| !state.secrets.contains(key)) {
-            self.secrets.unwatch(key, host);
-        }
-        for key in state.secrets.iter().filter(|key| !old.contains(key)) {
-            self.secrets.watch(key, host);
-        }
-        if state.members.is_empty() {
-            self.hosts.remove(host);
-        }
-    }
-
-    /// C6.
-    fn compile_catch_all(&mut self) {
-        let winner = self.catch_alls.values().next();
-        let mut ignored = Vec::new();
-        if let Some(winner) = winner {
-            for record in self.catch_alls.values().skip(1) {
-                let problem = record.problem(
-                    "spec.defaultBackend".to_owned(),
-                    Reason::ConflictingHost,
-                    format!(
-                        "the default of the listener is that of {}, which comes first",
-                        winner.order.object
-                    ),
-                );
-                ignored.push(problem.by(RuleId::C6));
-            }
-        }
-        self.snapshot.fallback = winner.and_then(|record| host::catch_all(record, self.context()));
-        self.ledger.set(Source::Fallback, ignored);
-    }
-
-    fn compile_default_certificate(&mut self) {
-        let named = self.settings.default_certificate.clone();
-        let known = named.as_ref().and_then(|key| self.secrets.find(key));
-        let problem = named.as_ref().and_then(|key| match known {
-            Some(known) => tls::standing(known, key, self.now),
-            None => Some((
-                Reason::SecretNotFound,
-                format!(
-                    "Secret {}/{} of the default certificate is missing or holds no usable \
-                     certificate; a self-signed one is shown",
-                    key.0, key.1
-                ),
-            )),
-        });
-        let problem = problem.map(|(reason, message)| Problem {
-            object: named.map(|(ns, name)| ObjectRef::new(Kind::Secret, &ns, &name)),
-            origin: Origin::Configuration,
-            field: "tls.default_certificate".to_owned(),
-            reason,
-            rule: reason.rule(),
-            message,
-        });
-        self.snapshot.default_certificate = known.map(|known| known.secret.certified.clone());
-        self.ledger.set(Source::DefaultCertificate, problem.into_iter().collect());
-    }
-
-    fn context(&self) -> Context<'_> {
-        Context {
-            settings: &self.settings,
-            clusters: &self.clusters,
-            secrets: &self.secrets,
-            now: self.now,
-            shut: false,
         }
     }
 }

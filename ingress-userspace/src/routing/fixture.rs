@@ -12,8 +12,7 @@ use crate::model::endpoints::EndpointPort;
 use crate::model::options::BackendProtocol;
 use crate::model::{
     Backend, CertificateSecret, Change, Endpoint, EndpointSet, HostPattern, Ingress, IngressClass,
-    IngressPath, Kind, Object, ObjectRef, Origin, PathKind, PortRef, Rule, Service, ServicePort,
-    TlsEntry,
+    IngressPath, Kind, Object, ObjectRef, PathKind, PortRef, Rule, Service, ServicePort, TlsEntry,
 };
 
 /// Builds an [`Ingress`] of class `genkan`.
@@ -27,7 +26,6 @@ pub fn ingress(name: &str) -> IngressFixture {
     IngressFixture {
         ingress: Ingress {
             object: object(Kind::Ingress, name),
-            origin: Origin::Cluster,
             created: None,
             generation: 1,
             class_name: None,
@@ -80,7 +78,7 @@ pub fn endpoint_port(name: &str, port: Option<u16>) -> EndpointPort {
 /// Ready.
 pub fn endpoint(address: &str) -> Endpoint {
     let address: IpAddr = address.parse().expect("the address of a fixture");
-    Endpoint { address, ready: true, serving: true, terminating: false, pod: None }
+    Endpoint { index: 0, address, ready: true, serving: true, terminating: false, pod: None }
 }
 
 /// A Service with one port 80 and a slice with one endpoint.
@@ -120,12 +118,12 @@ pub fn certified_key() -> Arc<CertifiedKey> {
 }
 
 pub fn upserts(objects: impl IntoIterator<Item = Object>) -> Change {
-    Change { upserts: objects.into_iter().collect(), removals: Vec::new() }
+    Change { upserts: objects.into_iter().collect(), ..Change::default() }
 }
 
 pub fn removals<'a>(objects: impl IntoIterator<Item = (Kind, &'a str)>) -> Change {
     let removals = objects.into_iter().map(|(kind, name)| object(kind, name)).collect();
-    Change { upserts: Vec::new(), removals }
+    Change { removals, ..Change::default() }
 }
 
 /// `namespace/name`, or a name in `default` (IngressClass: in no namespace).

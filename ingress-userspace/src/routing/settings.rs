@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::cluster::Balance;
+use super::endpoint_rules::{EndpointRules, Node};
 use crate::config::{BalanceConfig, Compat, Config};
 
-/// Fixed for the life of a [`Compiler`](super::Compiler).
+/// Changed as a whole by [`Compiler::set_settings`](super::Compiler::set_settings).
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// ingress-nginx's behaviour where Ingress leaves it open (`semantics.md` 2.3).
@@ -27,6 +28,7 @@ pub struct Settings {
     pub balance: Balance,
     /// Seconds for which the certificate of a deleted Secret is still shown (T9).
     pub deleted_secret_grace: i64,
+    pub endpoints: EndpointRules,
 }
 
 /// T13: what ingress-nginx sends.
@@ -35,19 +37,7 @@ const HSTS: &str = "max-age=31536000; includeSubDomains";
 // === impl Settings ===
 
 impl Settings {
-    pub fn is_nginx(&self) -> bool {
-        self.compat == Compat::Nginx
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self::from(&Config::default())
-    }
-}
-
-impl From<&Config> for Settings {
-    fn from(config: &Config) -> Self {
+    pub fn new(config: &Config, node: Node) -> Self {
         let nginx = config.compat == Compat::Nginx;
         let secret = config.tls.default_certificate.as_deref();
         Self {
@@ -66,6 +56,24 @@ impl From<&Config> for Settings {
                 BalanceConfig::LeastRequest => Balance::LeastRequest,
             },
             deleted_secret_grace: 3600,
+            endpoints: EndpointRules::new(config, node),
         }
+    }
+
+    pub fn is_nginx(&self) -> bool {
+        self.compat == Compat::Nginx
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::from(&Config::default())
+    }
+}
+
+impl From<&Config> for Settings {
+    /// Without what only the host knows.
+    fn from(config: &Config) -> Self {
+        Self::new(config, Node::default())
     }
 }

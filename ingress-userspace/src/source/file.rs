@@ -96,7 +96,9 @@ fn run(_watcher: &RecommendedWatcher, messages: &Receiver<Message>, path: &Path,
         let due = settle.due(now);
         // `..data` of a mounted ConfigMap: the file itself has no event.
         let swapped = || due.paths.iter().any(|p| p.file_name().is_some_and(|n| n == "..data"));
-        if due.everything || due.paths.contains(path) || swapped() {
+        let concerned = due.everything || due.paths.contains(path) || swapped();
+        // A writer that is not done is heard of again.
+        if concerned && !settle.is_busy(path) {
             changed.notify_one();
         }
     }

@@ -6,23 +6,23 @@
 //! directory and every half minute the whole tree is compared, so that no edit is lost.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::Notify;
-
 use self::catalog::{Catalog, Content};
-use self::tree::Tree;
+use self::slot::Slot;
+use self::tree::{Look, Tree};
 use super::Update;
 use super::settle::{Due, Settle};
 use crate::model::decode::Settings;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 mod catalog;
 mod locate;
+mod slot;
 mod tree;
 
 #[cfg(test)]
@@ -39,20 +39,16 @@ const RESCAN: Duration = Duration::from_secs(30);
 pub struct ManifestSource {
     commands: Sender<Message>,
     slot: Arc<Slot>,
+    /// Rereadings that were asked for.
+    asked: u64,
     thread: Option<JoinHandle<()>>,
-}
-
-/// Updates on their way from the thread to the task.
-#[derive(Debug, Default)]
-struct Slot {
-    update: Mutex<Option<Update>>,
-    filled: Notify,
 }
 
 #[derive(Debug)]
 enum Message {
     Event(notify::Result<notify::Event>),
-    Settings(Settings),
+    /// Read every file again; with its number.
+    Reread(Settings, u64),
     Stop,
 }
 
@@ -76,7 +72,7 @@ struct Reader {
 ///
 /// When the directory cannot be listed. What is wrong inside it is in the update's problems.
 pub fn load(path: &Path, settings: &Settings) -> io::Result<Update> {
-    Ok(Catalog::default().apply(contents(path)?, settings, false))
+    Ok(Catalog::default().apply(contents_of(path)?, settings))
 }
 
 /// The texts of the manifests in a directory, or of a single file, by path.
@@ -91,15 +87,19 @@ pub fn texts(path: &Path) -> io::Result<Vec<(PathBuf, Result<String, String>)>> 
         Content::Unreadable(reason) => Some((path, Err(reason))),
         Content::Gone => None,
     };
-    Ok(contents(path)?.into_iter().filter_map(text).collect())
+    Ok(contents_of(path)?.into_iter().filter_map(text).collect())
 }
 
-fn contents(path: &Path) -> io::Result<Vec<(PathBuf, Content)>> {
-    if fs::metadata(path)?.is_dir() {
+fn contents_of(path: &Path) -> io::Result<Vec<(PathBuf, Content)>> {
+    let mut tree = Tree::new(path);
+    let looks = if fs::metadata(path)?.is_dir() {
         fs::read_dir(path)?;
-        return Ok(Tree::new(path).scan(false, |_| false));
-    }
-    Ok(Tree::new(path).read(path.to_owned()).into_iter().collect())
+        tree.scan(false, |_| false)
+    } else {
+        vec![tree.read(path.to_owned(), true)]
+    };
+    // What is known for the first time is not doubted.
+    Ok(contents(looks, |_, _| {}))
 }
 
 // === impl ManifestSource ===
@@ -133,13 +133,14 @@ impl ManifestSource {
         };
         // First the watch, then the reading: what changes between is read twice, not lost.
         reader.watch().map_err(into_io)?;
-        let contents = reader.tree.scan(false, |_| false);
-        let first = reader.catalog.apply(contents, &reader.settings, false);
+        let looks = reader.tree.scan(false, |_| false);
+        let contents = reader.contents(looks);
+        let first = reader.catalog.apply(contents, &reader.settings);
         reader.problems.clone_from(&first.problems);
         let thread = thread::Builder::new()
             .name("manifests".to_owned())
             .spawn(move || reader.run(&messages))?;
-        Ok((Self { commands, slot, thread: Some(thread) }, first))
+        Ok((Self { commands, slot, asked: 0, thread: Some(thread) }, first))
     }
 
     /// Waits for the next update. Cancel-safe: an update that was not returned stays.
@@ -148,14 +149,28 @@ impl ManifestSource {
             if let Some(update) = self.slot.take() {
                 return update;
             }
-            self.slot.filled.notified().await;
+            self.slot.filled().await;
         }
     }
 
-    /// Reads everything again in the light of other settings; what differs comes as an update.
-    pub fn set_settings(&self, settings: Settings) {
-        // The thread ends only with the source.
-        let _ = self.commands.send(Message::Settings(settings));
+    /// Reads every file again, in the light of these settings, and returns all that is new. Events
+    /// may have been lost, and times of files may lie. When it is cancelled, [`Self::next`] returns
+    /// the outcome.
+    ///
+    /// # Errors
+    ///
+    /// When the thread has ended, by a panic.
+    pub async fn reread(&mut self, settings: Settings) -> io::Result<Update> {
+        self.asked += 1;
+        let ended = || io::Error::other("the thread that reads manifests has ended");
+        let asked = self.commands.send(Message::Reread(settings, self.asked));
+        asked.map_err(|_| ended())?;
+        loop {
+            if let Some(update) = self.slot.take_answer(self.asked).ok_or_else(ended)? {
+                return Ok(update);
+            }
+            self.slot.filled().await;
+        }
     }
 }
 
@@ -168,28 +183,11 @@ impl Drop for ManifestSource {
     }
 }
 
-// === impl Slot ===
-
-impl Slot {
-    fn take(&self) -> Option<Update> {
-        self.update.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn put(&self, update: Update) {
-        let mut slot = self.update.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *slot {
-            Some(earlier) => earlier.merge(update),
-            None => *slot = Some(update),
-        }
-        drop(slot);
-        self.filled.notify_one();
-    }
-}
-
 // === impl Reader ===
 
 impl Reader {
     fn run(mut self, messages: &Receiver<Message>) {
+        let _closes = self.slot.clone().closing();
         let mut rescan = Instant::now() + RESCAN;
         loop {
             let wake = self.settle.wake_at().map_or(rescan, |at| at.min(rescan));
@@ -200,10 +198,8 @@ impl Reader {
                         continue;
                     }
                 }
-                Ok(Message::Settings(settings)) => {
-                    self.settings = settings;
-                    let contents = self.tree.scan(true, |_| false);
-                    self.publish(contents, true);
+                Ok(Message::Reread(settings, number)) => {
+                    self.reread(settings, number);
                     continue;
                 }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -217,8 +213,21 @@ impl Reader {
             }
             let due = self.settle.due(now);
             let contents = self.read(due);
-            self.publish(contents, false);
+            self.publish(contents, None);
         }
+    }
+
+    fn reread(&mut self, settings: Settings, number: u64) {
+        if settings != self.settings {
+            self.settings = settings;
+            // Also for files that are being written and come later.
+            self.catalog.forget_texts();
+        }
+        self.rewatch();
+        let settle = &self.settle;
+        let looks = self.tree.scan(true, |path| settle.is_busy(path));
+        let contents = self.contents(looks);
+        self.publish(contents, Some(number));
     }
 
     /// Events of the parent directory concern us only when they put another directory in our place.
@@ -244,34 +253,43 @@ impl Reader {
 
     fn read(&mut self, due: Due) -> Vec<(PathBuf, Content)> {
         let mut everything = due.everything;
-        let mut contents = Vec::new();
-        for path in due.paths {
-            if self.tree.is_manifest(&path)
-                && let Some(content) = self.tree.read(path)
-            {
-                contents.push(content);
-            } else {
+        let mut looks = Vec::new();
+        let paths = due.paths.into_iter().map(|path| (path, false));
+        let confirmed = due.confirmed.into_iter().map(|path| (path, true));
+        for (path, confirmed) in paths.chain(confirmed) {
+            if !self.tree.is_manifest(&path) {
                 // A directory, a symlink's target, a ConfigMap's `..data`.
-                everything = true;
+                everything |= self.tree.may_matter(&path);
+                continue;
+            }
+            match self.tree.read(path, confirmed) {
+                Look::NoFile => everything = true,
+                look => looks.push(look),
             }
         }
         if everything {
             let settle = &self.settle;
-            contents.extend(self.tree.scan(false, |path| settle.is_busy(path)));
+            looks.extend(self.tree.scan(false, |path| settle.is_busy(path)));
         }
-        contents
+        self.contents(looks)
     }
 
-    fn publish(&mut self, contents: Vec<(PathBuf, Content)>, afresh: bool) {
-        if contents.is_empty() {
+    /// What is doubted is held back.
+    fn contents(&mut self, looks: Vec<Look>) -> Vec<(PathBuf, Content)> {
+        let (settle, now) = (&mut self.settle, Instant::now());
+        contents(looks, |path, patience| settle.hold(path, patience, now))
+    }
+
+    fn publish(&mut self, contents: Vec<(PathBuf, Content)>, answer: Option<u64>) {
+        if contents.is_empty() && answer.is_none() {
             return;
         }
-        let update = self.catalog.apply(contents, &self.settings, afresh);
-        if update.change.is_empty() && update.problems == self.problems {
-            return;
+        let update = self.catalog.apply(contents, &self.settings);
+        let is_news = !update.change.is_empty() || update.problems != self.problems;
+        if is_news || answer.is_some() {
+            self.problems.clone_from(&update.problems);
+            self.slot.put(update, answer);
         }
-        self.problems.clone_from(&update.problems);
-        self.slot.put(update);
     }
 
     /// Puts the watch on the directory that has the name now.
@@ -310,6 +328,21 @@ fn place_of(directory: &Path) -> Option<(PathBuf, PathBuf)> {
     };
     let place = parent.join(name);
     Some((parent, place))
+}
+
+fn contents(
+    looks: Vec<Look>,
+    mut doubtful: impl FnMut(PathBuf, Duration),
+) -> Vec<(PathBuf, Content)> {
+    let mut contents = Vec::new();
+    for look in looks {
+        match look {
+            Look::Content(path, content) => contents.push((path, content)),
+            Look::Doubtful(path, patience) => doubtful(path, patience),
+            Look::NoFile => {}
+        }
+    }
+    contents
 }
 
 fn into_io(error: notify::Error) -> io::Error {

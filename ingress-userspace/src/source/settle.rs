@@ -1,10 +1,12 @@
 //! From file system events to "these paths have changed and are quiet now".
 //!
 //! Pure: events and the time in, due paths out. A file that is open for writing is held back until
-//! it is closed, so that it is not read half written; one whose writer never closes it, until it
-//! has been quiet for a while.
+//! it is closed, however long its writer takes, so that it is not read half written; one that is
+//! never closed, until it has been quiet for long. What a reader doubts, it holds back itself
+//! ([`Settle::hold`]): any event in the meantime begins anew.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,9 +17,10 @@ use notify::{Event, EventKind};
 /// Silence after which a batch of events counts as complete.
 const QUIET: Duration = Duration::from_millis(10);
 /// A stream of events without silence is cut after this long.
-const BATCH: Duration = Duration::from_millis(100);
-/// A file that was written to and not closed is read after this long without another write.
-const UNCLOSED: Duration = Duration::from_millis(250);
+const BATCH: Duration = Duration::from_millis(30);
+/// A file that was written to and not closed is read after this long without another write. Many a
+/// command has its output file open, and empty, long before its first word.
+const UNCLOSED: Duration = Duration::from_secs(30);
 /// A new directory is looked at again after this long: files may have come into it before it was
 /// watched.
 const NEW_DIRECTORY: Duration = Duration::from_millis(100);
@@ -29,6 +32,8 @@ pub(super) struct Settle {
     everything: bool,
     /// Files open for writing, with the time of the last write.
     writing: HashMap<PathBuf, Instant>,
+    /// Files whose content was doubted, with the time at which it is believed.
+    held: HashMap<PathBuf, Instant>,
     first: Option<Instant>,
     last: Option<Instant>,
     again: Option<Instant>,
@@ -38,6 +43,8 @@ pub(super) struct Settle {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Due {
     pub(super) paths: BTreeSet<PathBuf>,
+    /// Were held, and nothing has happened to them since.
+    pub(super) confirmed: BTreeSet<PathBuf>,
     pub(super) everything: bool,
 }
 
@@ -85,7 +92,13 @@ impl Settle {
         self.touch(now);
     }
 
+    /// Looked at and not believed: due again after `patience` without an event.
+    pub(super) fn hold(&mut self, path: PathBuf, patience: Duration, now: Instant) {
+        self.held.insert(path, now + patience);
+    }
+
     fn path(&mut self, path: &Path, now: Instant) {
+        self.held.remove(path);
         self.changed.insert(path.to_owned());
         self.touch(now);
     }
@@ -95,41 +108,40 @@ impl Settle {
         self.last = Some(now);
     }
 
+    /// Not to be read by the way: its own time comes.
     pub(super) fn is_busy(&self, path: &Path) -> bool {
-        self.writing.contains_key(path)
+        self.writing.contains_key(path) || self.held.contains_key(path)
     }
 
     /// When [`Self::due`] has to be asked next, if no event comes before.
     pub(super) fn wake_at(&self) -> Option<Instant> {
-        let batch = match (self.first, self.last) {
-            (Some(first), Some(last)) => Some((last + QUIET).min(first + BATCH)),
-            _ => None,
-        };
         let unclosed = self.writing.values().map(|last| *last + UNCLOSED).min();
-        batch.into_iter().chain(unclosed).chain(self.again).min()
+        let held = self.held.values().copied();
+        self.batch_ends().into_iter().chain(unclosed).chain(self.again).chain(held).min()
     }
 
     /// What is complete by now; the rest stays for later.
     pub(super) fn due(&mut self, now: Instant) -> Due {
-        self.writing.retain(|path, last| {
-            let over = *last + UNCLOSED <= now;
-            if over {
-                self.changed.insert(path.clone());
-            }
-            !over
-        });
+        let mut due = Due::default();
+        due.paths =
+            self.writing.extract_if(|_, last| *last + UNCLOSED <= now).map(|w| w.0).collect();
+        due.confirmed = self.held.extract_if(|_, at| *at <= now).map(|held| held.0).collect();
         if self.again.is_some_and(|at| at <= now) {
             self.again = None;
-            self.everything = true;
+            due.everything = true;
         }
-        self.first = None;
-        self.last = None;
-        let writing = &self.writing;
-        let (later, paths) = std::mem::take(&mut self.changed)
-            .into_iter()
-            .partition(|path| writing.contains_key(path));
-        self.changed = later;
-        Due { paths, everything: std::mem::take(&mut self.everything) }
+        if self.batch_ends().is_some_and(|at| at <= now) {
+            (self.first, self.last) = (None, None);
+            due.everything |= mem::take(&mut self.everything);
+            let changed = mem::take(&mut self.changed).into_iter();
+            // A file that is being written comes with its end.
+            due.paths.extend(changed.filter(|path| !self.writing.contains_key(path)));
+        }
+        due
+    }
+
+    fn batch_ends(&self) -> Option<Instant> {
+        Some((self.last? + QUIET).min(self.first? + BATCH))
     }
 }
 

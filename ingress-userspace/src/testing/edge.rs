@@ -106,10 +106,11 @@ impl EdgeBuilder {
             Worker { handle: spawn(parts).unwrap(), http: plain, https: encrypted }
         };
         let workers = listeners.into_iter().enumerate().map(start).collect();
-        let mut decode = model::decode::Settings::from(&self.config);
+        let decode = model::decode::Settings::from(&self.config);
+        let mut config = self.config;
         // The fake upstreams listen on loopback, which E9 refuses.
-        decode.endpoints_allow = Arc::new(["127.0.0.0/8".parse::<IpNet>().unwrap()]);
-        let compiler = Mutex::new(Compiler::new(routing::Settings::from(&self.config)));
+        config.endpoints.allow.push("127.0.0.0/8".parse::<IpNet>().unwrap());
+        let compiler = Mutex::new(Compiler::new(routing::Settings::from(&config)));
         Edge { workers, publisher, settings, compiler, decode }
     }
 }

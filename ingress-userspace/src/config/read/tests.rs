@@ -15,10 +15,25 @@ fn refused(text: &str) -> String {
 const VIP: &str = "vips:\n- name: edge\n  addresses: [192.0.2.1, 2001:db8::1]\n";
 
 #[test]
-fn an_empty_file_is_the_default() {
-    for text in ["", "# nothing\n", "---\n", "{}\n"] {
-        assert_eq!(parsed(text), Ok(Config::default()), "{text:?}");
+fn no_vips_have_to_be_said() {
+    assert_eq!(parsed("vips: []\n"), Ok(Config::default()));
+    for text in ["", "# nothing\n", "---\n", "~\n", "\n \n"] {
+        assert_eq!(
+            refused(text),
+            "genkan.yaml: the file is empty: no `vips` are given; `vips: []` says that there are none",
+            "{text:?}"
+        );
     }
+    for text in ["{}\n", "compat: nginx\n"] {
+        assert_eq!(
+            refused(text),
+            "genkan.yaml: no `vips` are given; `vips: []` says that there are none",
+            "{text:?}"
+        );
+    }
+    let mut overrides = Overrides::default();
+    overrides.set("--set", "vips", "[]");
+    assert_eq!(parse("", Path::new("c"), &overrides), Ok(Config::default()));
 }
 
 #[test]
@@ -154,6 +169,7 @@ fn the_checks_refuse_what_types_cannot() {
         ("admin: {listen: '10.0.0.1:9000'}".to_owned(), "admin.listen"),
         ("admin: {listen: '127.0.0.1:0'}".to_owned(), "admin.listen"),
     ] {
+        let text = if text.contains("vips") { text } else { format!("vips: []\n{text}") };
         let errors = parse(&text, Path::new("c"), &Overrides::default()).expect_err(&text);
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
         assert_eq!(fields, [field], "{text}");

@@ -11,7 +11,6 @@ use super::super::ingress::{
     Backend, HostPattern, Ingress, IngressPath, PathKind, PortRef, Rule, TlsEntry,
 };
 use super::super::names;
-use super::super::object::Origin;
 use super::super::problem::Reason;
 use super::super::rule::RuleId;
 use super::{Metadata, Settings};
@@ -24,7 +23,6 @@ pub(super) fn decode(
     at: &Path<'_>,
     fields: &Fields,
     metadata: Metadata,
-    origin: &Origin,
     beta: bool,
     settings: &Settings,
 ) -> Result<Ingress, Refused> {
@@ -67,7 +65,6 @@ pub(super) fn decode(
 
     let mut ingress = Ingress {
         object: metadata.object,
-        origin: origin.clone(),
         created: metadata.created,
         generation: metadata.generation,
         class_name,

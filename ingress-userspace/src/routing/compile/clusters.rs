@@ -64,6 +64,19 @@ impl Clusters {
         self.services.get(key)
     }
 
+    pub(super) fn ids(&self) -> impl Iterator<Item = ClusterId> {
+        self.entries.keys().copied()
+    }
+
+    pub(super) fn endpoint_set(&self, object: &ObjectRef) -> Option<&EndpointSet> {
+        self.services.get(self.owners.get(object)?)?.sets.get(object)
+    }
+
+    /// Every slice and Endpoints object.
+    pub(super) fn endpoint_sets(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.owners.keys()
+    }
+
     pub(super) fn users(&self, id: ClusterId) -> impl Iterator<Item = &ObjectRef> {
         self.entries.get(&id).into_iter().flat_map(|entry| entry.users.keys())
     }

@@ -1,13 +1,16 @@
-//! From a Service and its endpoints to a [`Cluster`] (C9, C10, E1-E8, E15).
+//! From a Service and its endpoints to a [`Cluster`] (C9, C10, E1-E9, E15).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::model::options::BackendProtocol;
-use crate::model::{Endpoint, EndpointSet, Kind, PortRef, Service, ServicePort};
-use crate::routing::Settings;
+use crate::model::{
+    Endpoint, EndpointSet, Kind, ObjectRef, Origin, PortRef, Problem, Reason, RuleId, Service,
+    ServicePort,
+};
 use crate::routing::cluster::{Cluster, ClusterState, UpstreamEndpoint, UpstreamProtocol};
+use crate::routing::{EndpointRules, Settings};
 
 use super::clusters::{ClusterKey, ServiceState};
 
@@ -45,7 +48,7 @@ pub(super) fn cluster(
     };
     let sets = sets_in_use(state);
     cluster.protocol = protocol(key.protocol, app_protocol(port, &sets), settings);
-    cluster.endpoints = usable(port, &sets);
+    cluster.endpoints = usable(found, port, &sets, &settings.endpoints);
     cluster.state =
         if cluster.endpoints.is_empty() { ClusterState::NoEndpoints } else { ClusterState::Ready };
     cluster
@@ -75,16 +78,51 @@ pub(super) fn sets_in_use(state: &ServiceState) -> Vec<&EndpointSet> {
     if slices.is_empty() { state.sets.values().collect() } else { slices }
 }
 
-/// E4: those that are ready and do not terminate; if there is none, those that terminate and still
-/// serve. Each address and port once (E1), sorted.
-fn usable(port: &ServicePort, sets: &[&EndpointSet]) -> Arc<[UpstreamEndpoint]> {
-    let ready = select(port, sets, |e| e.ready && !e.terminating);
-    if ready.is_empty() { select(port, sets, |e| e.serving && e.terminating) } else { ready }
+/// E9: an endpoint that is not served for its address.
+pub(super) fn refused(set: &EndpointSet, rules: &EndpointRules) -> Vec<Problem> {
+    let refused = set.endpoints.iter().filter_map(|endpoint| {
+        let (address, what) = (endpoint.address, rules.refusal(endpoint.address)?);
+        let field = match set.object.kind {
+            Kind::EndpointSlice => format!("endpoints[{}].addresses[0]", endpoint.index),
+            _ => "subsets".to_owned(),
+        };
+        let object = match set.object.kind {
+            Kind::EndpointSlice => set.object.clone(),
+            // One of several subsets; the object has the Service's name.
+            kind => ObjectRef::new(kind, &set.object.namespace, &set.service),
+        };
+        Some(Problem {
+            object: Some(object),
+            origin: Origin::Cluster,
+            field,
+            reason: Reason::InvalidEndpoint,
+            rule: Some(RuleId::E9),
+            message: format!(
+                "{address} is {what}; it is not served (endpoints.allow has the exceptions)"
+            ),
+        })
+    });
+    refused.collect()
+}
+
+/// E3, E4: those that are ready and do not terminate; if there is none, those that terminate and
+/// still serve. A Service that publishes addresses that are not ready says that `ready` is to be
+/// believed of terminating ones too. Each address and port once (E1), sorted.
+fn usable(
+    service: &Service,
+    port: &ServicePort,
+    sets: &[&EndpointSet],
+    rules: &EndpointRules,
+) -> Arc<[UpstreamEndpoint]> {
+    let publishes = service.publish_not_ready;
+    let ready = select(port, sets, rules, |e| e.ready && (publishes || !e.terminating));
+    if ready.is_empty() { select(port, sets, rules, |e| e.serving && e.terminating) } else { ready }
 }
 
 fn select(
     port: &ServicePort,
     sets: &[&EndpointSet],
+    rules: &EndpointRules,
     fits: impl Fn(&Endpoint) -> bool,
 ) -> Arc<[UpstreamEndpoint]> {
     let mut found: BTreeMap<SocketAddr, Option<Arc<str>>> = BTreeMap::new();
@@ -92,7 +130,8 @@ fn select(
         // E6: by name; the number may differ from slice to slice.
         let Some(own) = set.ports.iter().find(|own| own.name == port.name) else { continue };
         let number = own.port.unwrap_or(port.port);
-        for endpoint in set.endpoints.iter().filter(|endpoint| fits(endpoint)) {
+        let endpoints = set.endpoints.iter().filter(|endpoint| fits(endpoint));
+        for endpoint in endpoints.filter(|endpoint| rules.admits(endpoint.address)) {
             let pod = found.entry(SocketAddr::new(endpoint.address, number)).or_default();
             if pod.is_none() {
                 *pod = endpoint.pod.clone();

@@ -12,6 +12,8 @@ pub(super) enum Source {
     Host(HostPattern),
     /// The annotations and backends of one Ingress.
     Ingress(ObjectRef),
+    /// The addresses of one slice or Endpoints object.
+    Endpoints(ObjectRef),
     /// Rivals for the catch-all of the listener.
     Fallback,
     DefaultCertificate,

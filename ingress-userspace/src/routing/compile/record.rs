@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::{
-    Backend, HostPattern, Ingress, IngressPath, ObjectRef, PathKind, Problem, Reason, Rule, RuleId,
+    Backend, HostPattern, Ingress, IngressPath, ObjectRef, Origin, PathKind, Problem, Reason, Rule,
+    RuleId,
 };
 use crate::routing::filters::Filters;
 use crate::routing::route::Moved;
@@ -54,9 +55,7 @@ impl Record {
             // T2: no host means the host of the listener, where this Ingress has a part in it.
             let everything = [HostPattern::Any];
             let hosts = match &entry.hosts[..] {
-                [] if !ingress.has_rules || rules.contains_key(&HostPattern::Any) => {
-                    &everything
-                }
+                [] if !ingress.has_rules || rules.contains_key(&HostPattern::Any) => &everything,
                 hosts => hosts,
             };
             for host in hosts {
@@ -99,7 +98,6 @@ impl Record {
     pub(super) fn is_same_but_for_rules(&self, other: &Self) -> bool {
         let (a, b) = (&self.ingress, &other.ingress);
         self.order == other.order
-            && a.origin == b.origin
             && a.default_backend == b.default_backend
             && a.tls == b.tls
             && a.options == b.options
@@ -143,10 +141,11 @@ impl Record {
         Some(problem.by(RuleId::D19))
     }
 
+    /// The origin is filled in where problems are listed.
     pub(super) fn problem(&self, field: String, reason: Reason, message: String) -> Problem {
         let object = Some(self.order.object.clone());
         let rule = reason.rule();
-        Problem { object, origin: self.ingress.origin.clone(), field, reason, rule, message }
+        Problem { object, origin: Origin::Cluster, field, reason, rule, message }
     }
 }
 

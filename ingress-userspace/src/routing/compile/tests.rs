@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{Compat, Config};
-use crate::model::{Change, Object, Problem, Reason};
+use crate::model::{Change, Object, Origin, Problem, Reason, decode};
 use crate::routing::fixture::upserts;
 use crate::routing::{
     Action, CertificateChoice, Cluster, Compiled, Compiler, RequestHost, Route, Settings, host,
@@ -107,6 +107,24 @@ impl World {
 
 fn nginx() -> Settings {
     Settings::from(&Config { compat: Compat::Nginx, ..Config::default() })
+}
+
+/// The objects of YAML documents without a problem.
+fn yaml(text: &str) -> Vec<Object> {
+    let (objects, problems) = decoded(text);
+    assert_eq!(problems, []);
+    objects
+}
+
+fn decoded(text: &str) -> (Vec<Object>, Vec<Problem>) {
+    let (mut objects, mut problems) = (Vec::new(), Vec::new());
+    for document in serde_saphyr::from_multiple::<serde_json::Value>(text).unwrap() {
+        for decoded in decode::decode(&document, &Origin::Cluster, &decode::Settings::default()) {
+            objects.extend(decoded.objects);
+            problems.extend(decoded.problems);
+        }
+    }
+    (objects, problems)
 }
 
 fn brief(problem: &Problem) -> String {

@@ -13,20 +13,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use serde_json::Value;
 
+use self::file::{File, Line, Provided, Read, Reading};
 use super::super::Update;
-use crate::model::decode::{self, Decoded, Settings};
-use crate::model::{Change, Kind, Object, ObjectRef, Origin, Problem, Reason};
-use crate::yaml::document::{self, Document, Unreadable};
+use crate::model::decode::Settings;
+use crate::model::{Change, ObjectRef, Origin, Problem, Reason};
+use crate::yaml::document::{self, Document};
 
-/// A document beyond this many bytes is refused. The API server takes 3 MiB for one object; a
-/// `kind: List` of a whole cluster is more.
-pub(super) const DOCUMENT_LIMIT: usize = 32 << 20;
+mod file;
 
 /// What was found under a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,10 +38,10 @@ pub(super) enum Content {
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
     files: BTreeMap<Arc<PathBuf>, File>,
-    /// Everybody who provides an object, in the order of precedence.
-    claims: HashMap<ObjectRef, BTreeMap<Place, Provided>>,
+    /// Everybody who provides an object.
+    claims: HashMap<ObjectRef, Vec<Claim>>,
     /// What has been handed on.
-    live: HashMap<ObjectRef, Provided>,
+    live: HashMap<ObjectRef, Live>,
     /// Objects with more than one claim.
     contested: BTreeSet<ObjectRef>,
     /// Files with problems of their own.
@@ -50,62 +49,53 @@ pub(super) struct Catalog {
     hasher: RandomState,
 }
 
-/// All objects of one document entry; more than one only for Endpoints with several subsets.
-type Provided = Arc<[Object]>;
-
-/// Order of precedence among documents of one name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+#[derive(Debug)]
+struct Claim {
     path: Arc<PathBuf>,
-    line: u32,
+    line: Line,
     index: usize,
+    provided: Provided,
 }
 
+#[derive(Debug)]
+struct Live {
+    provided: Provided,
+    origin: Origin,
+}
+
+/// What one call has touched.
 #[derive(Debug, Default)]
-struct File {
-    documents: Vec<Read>,
-    /// The file as a whole was not readable.
-    fault: Option<Problem>,
-    /// Last good objects that nothing in the file provides now.
-    kept: Vec<(ObjectRef, Provided)>,
-}
-
-/// A document as it was read.
-#[derive(Debug)]
-struct Read {
-    line: u32,
-    hash: u64,
-    readable: bool,
-    entries: Vec<Entry>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    reference: Option<ObjectRef>,
-    provided: Option<Provided>,
-    problems: Vec<Problem>,
+struct Touched {
+    /// Names whose claims have changed.
+    names: BTreeSet<ObjectRef>,
+    /// Where objects stand that only moved.
+    origins: HashMap<ObjectRef, Origin>,
 }
 
 // === impl Catalog ===
 
 impl Catalog {
-    /// Takes the present contents of some files. With `afresh` their documents are decoded again
-    /// even when their text is the same (the settings have changed).
+    /// Takes the present contents of some files.
     pub(super) fn apply(
         &mut self,
         contents: Vec<(PathBuf, Content)>,
         settings: &Settings,
-        afresh: bool,
     ) -> Update {
-        let mut touched = BTreeSet::new();
+        let mut touched = Touched::default();
         for (path, content) in contents {
-            self.replace(Arc::new(path), content, settings, afresh, &mut touched);
+            self.replace(Arc::new(path), content, settings, &mut touched);
         }
-        let mut change = Change::default();
-        for reference in touched {
-            self.publish(reference, &mut change);
+        let mut change = Change { origins: touched.origins, ..Change::default() };
+        for name in touched.names {
+            self.publish(name, &mut change);
         }
         Update { change, problems: self.problems() }
+    }
+
+    /// Other settings: a text is decoded when its file is taken the next time, also when it is
+    /// known already.
+    pub(super) fn forget_texts(&mut self) {
+        self.hasher = RandomState::new();
     }
 
     fn replace(
@@ -113,30 +103,34 @@ impl Catalog {
         path: Arc<PathBuf>,
         content: Content,
         settings: &Settings,
-        afresh: bool,
-        touched: &mut BTreeSet<ObjectRef>,
+        touched: &mut Touched,
     ) {
         self.faulty.remove(&path);
-        let old = self.files.remove(&path).unwrap_or_default();
-        for (place, reference, _) in old.provided(&path) {
-            self.withdraw(&place, reference);
-            touched.insert(reference.clone());
-        }
-        let mut file = match content {
-            Content::Gone => return,
-            Content::Unreadable(reason) => {
-                File { fault: Some(file_fault(&path, reason)), ..File::default() }
-            }
+        let mut old = self.files.remove(&path).unwrap_or_default();
+        let mut file = File::default();
+        let mut fresh = Vec::new();
+        let is_gone = content == Content::Gone;
+        match content {
+            Content::Gone => {}
+            Content::Unreadable(reason) => file.fault = Some(file_fault(&path, reason)),
             Content::Text(text) => {
-                let reusable = if afresh { &[][..] } else { &old.documents };
-                let documents = self.read(&path, &text, settings, reusable);
-                File { documents, ..File::default() }
+                let mut reading = Reading::new(mem::take(&mut old.documents));
+                self.read(&path, &text, settings, &mut reading, touched);
+                old.documents = reading.reusable.into_iter().flatten().collect();
+                (file.documents, fresh) = (reading.documents, reading.fresh);
             }
-        };
-        file.keep_from(old);
-        for (place, reference, provided) in file.provided(&path) {
-            self.claim(place, reference.clone(), provided.clone());
-            touched.insert(reference.clone());
+        }
+        // What is left in `old` is not in the file any more.
+        for document in old.all() {
+            self.withdraw(document, touched);
+        }
+        if is_gone {
+            return;
+        }
+        file.keep_from(&old);
+        let added = fresh.iter().map(|&at| &file.documents[at]);
+        for document in added.chain(&file.kept) {
+            self.claim(&path, document, touched);
         }
         if file.problems().next().is_some() {
             self.faulty.insert(path.clone());
@@ -144,45 +138,107 @@ impl Catalog {
         self.files.insert(path, file);
     }
 
-    fn claim(&mut self, place: Place, reference: ObjectRef, provided: Provided) {
-        let claims = self.claims.entry(reference.clone()).or_default();
-        claims.insert(place, provided);
-        if claims.len() > 1 {
-            self.contested.insert(reference);
+    /// The documents of `text`: those that were read before are taken over, the others are decoded.
+    fn read(
+        &mut self,
+        path: &Arc<PathBuf>,
+        text: &str,
+        settings: &Settings,
+        reading: &mut Reading,
+        touched: &mut Touched,
+    ) {
+        let json = is_json(path);
+        let documents = if json { vec![Document::json(text)] } else { document::split(text) };
+        for document in documents {
+            let hash = self.hasher.hash_one(document.text);
+            let read = match reading.take(hash) {
+                Some(mut same) => {
+                    if same.move_to(document.line) {
+                        self.note_move(path, &same, touched);
+                    }
+                    same
+                }
+                None => {
+                    reading.fresh.push(reading.documents.len());
+                    file::read(path, &document, json, hash, settings)
+                }
+            };
+            reading.documents.push(read);
         }
     }
 
-    fn withdraw(&mut self, place: &Place, reference: &ObjectRef) {
-        let Some(claims) = self.claims.get_mut(reference) else { return };
-        claims.remove(place);
-        if claims.len() < 2 {
-            self.contested.remove(reference);
+    /// The same objects on another line. Among documents of one name the order may be another.
+    fn note_move(&mut self, path: &Arc<PathBuf>, document: &Read, touched: &mut Touched) {
+        let origin = document.line.origin(path);
+        for (_, name, provided) in document.provided() {
+            if self.contested.contains(name) {
+                touched.names.insert(name.clone());
+            } else if let Some(live) = self.live.get_mut(name) {
+                live.origin = origin.clone();
+                touched.origins.extend(provided.iter().map(|o| (o.reference(), origin.clone())));
+            }
         }
-        if claims.is_empty() {
-            self.claims.remove(reference);
+    }
+
+    fn claim(&mut self, path: &Arc<PathBuf>, document: &Read, touched: &mut Touched) {
+        for (index, name, provided) in document.provided() {
+            let (path, line) = (path.clone(), document.line.clone());
+            let claims = self.claims.entry(name.clone()).or_default();
+            claims.push(Claim { path, line, index, provided: provided.clone() });
+            if claims.len() > 1 {
+                self.contested.insert(name.clone());
+            }
+            touched.names.insert(name.clone());
+        }
+    }
+
+    fn withdraw(&mut self, document: &Read, touched: &mut Touched) {
+        for (index, name, _) in document.provided() {
+            let Some(claims) = self.claims.get_mut(name) else { continue };
+            claims.retain(|claim| !(claim.line.is(&document.line) && claim.index == index));
+            if claims.len() < 2 {
+                self.contested.remove(name);
+            }
+            if claims.is_empty() {
+                self.claims.remove(name);
+            }
+            touched.names.insert(name.clone());
         }
     }
 
     /// Adds to `change` what differs between the winner of a name and what was handed on.
-    fn publish(&mut self, reference: ObjectRef, change: &mut Change) {
-        let winner = self.claims.get(&reference).and_then(|c| c.values().next()).cloned();
-        let before = match &winner {
-            Some(provided) => self.live.insert(reference, provided.clone()),
-            None => self.live.remove(&reference),
-        };
-        let before = before.as_deref().unwrap_or_default();
-        let now = winner.as_deref().unwrap_or_default();
-        for object in now {
-            if !before.contains(object) {
+    fn publish(&mut self, name: ObjectRef, change: &mut Change) {
+        let before = self.live.remove(&name);
+        let winner = self.claims.get(&name).and_then(|claims| claims.iter().min_by_key(place));
+        let winner = winner.map(|claim| Live {
+            provided: claim.provided.clone(),
+            origin: match &before {
+                // Nothing says where it would stand now.
+                Some(before) if claim.line.is_kept() => before.origin.clone(),
+                _ => claim.origin(),
+            },
+        });
+        let provided = |live: &Option<Live>| live.as_ref().map(|live| live.provided.clone());
+        let (before_objects, objects) = (provided(&before), provided(&winner));
+        let before_objects = before_objects.as_deref().unwrap_or_default();
+        let objects = objects.as_deref().unwrap_or_default();
+        for object in objects {
+            if !before_objects.contains(object) {
                 change.upserts.push(object.clone());
             }
         }
-        for object in before {
+        for object in before_objects {
             let reference = object.reference();
-            if !now.iter().any(|object| object.reference() == reference) {
+            if !objects.iter().any(|object| object.reference() == reference) {
                 change.removals.push(reference);
             }
         }
+        let Some(winner) = winner else { return };
+        if before.is_none_or(|before| before.origin != winner.origin) {
+            let origins = objects.iter().map(|o| (o.reference(), winner.origin.clone()));
+            change.origins.extend(origins);
+        }
+        self.live.insert(name, winner);
     }
 
     fn problems(&self) -> Vec<Problem> {
@@ -197,93 +253,29 @@ impl Catalog {
 
     fn duplicates(&self) -> impl Iterator<Item = Problem> {
         self.contested.iter().filter_map(|r| self.claims.get_key_value(r)).flat_map(
-            |(reference, claims)| {
-                let first = claims.keys().next().map(Place::origin);
-                claims.keys().skip(1).zip(std::iter::repeat(first)).filter_map(
-                    move |(place, first)| {
-                        Some(Problem {
-                            object: Some(reference.clone()),
-                            origin: place.origin(),
-                            field: String::new(),
-                            reason: Reason::DuplicateObject,
-                            rule: Reason::DuplicateObject.rule(),
-                            message: format!("already defined in {}; that one stays", first?),
-                        })
-                    },
-                )
+            |(name, claims)| {
+                let mut claims: Vec<&Claim> = claims.iter().collect();
+                claims.sort_by_key(place);
+                let first = claims.first().map(|claim| claim.origin());
+                let others = claims.into_iter().skip(1);
+                others.zip(std::iter::repeat(first)).filter_map(|(claim, first)| {
+                    Some(Problem {
+                        object: Some(name.clone()),
+                        origin: claim.origin(),
+                        field: String::new(),
+                        reason: Reason::DuplicateObject,
+                        rule: Reason::DuplicateObject.rule(),
+                        message: format!("already defined in {}; that one stays", first?),
+                    })
+                })
             },
         )
     }
-
-    fn read(
-        &self,
-        path: &Arc<PathBuf>,
-        text: &str,
-        settings: &Settings,
-        reusable: &[Read],
-    ) -> Vec<Read> {
-        let json = is_json(path);
-        let documents = if json { vec![Document::json(text)] } else { document::split(text) };
-        let mut by_line: BTreeMap<u32, &Read> = reusable.iter().map(|r| (r.line, r)).collect();
-        documents
-            .into_iter()
-            .map(|document| {
-                let hash = self.hasher.hash_one((document.first_line, document.text));
-                match by_line.remove(&document.line).filter(|read| read.hash == hash) {
-                    Some(same) => same.again(),
-                    None => read_document(path, &document, json, hash, settings),
-                }
-            })
-            .collect()
-    }
 }
 
-fn read_document(
-    path: &Arc<PathBuf>,
-    document: &Document<'_>,
-    json: bool,
-    hash: u64,
-    settings: &Settings,
-) -> Read {
-    let at = |line| Origin::File { path: path.clone(), line };
-    let value = if document.text.len() > DOCUMENT_LIMIT {
-        let reason = format!(
-            "{} bytes in one document, at most {DOCUMENT_LIMIT} are read",
-            document.text.len()
-        );
-        Err(Unreadable { line: document.line, reason })
-    } else if json {
-        document.parse_json()
-    } else {
-        document.parse_yaml()
-    };
-    let (readable, decoded) = match value {
-        Ok(Value::Null) => (true, Vec::new()),
-        Ok(value) => (true, decode::decode(&value, &at(document.line), settings)),
-        Err(unreadable) => {
-            let problem = Problem {
-                object: None,
-                origin: at(unreadable.line),
-                field: String::new(),
-                reason: Reason::InvalidDocument,
-                rule: Reason::InvalidDocument.rule(),
-                message: unreadable.reason,
-            };
-            let nothing = Decoded { reference: None, objects: Vec::new(), problems: vec![problem] };
-            (false, vec![nothing])
-        }
-    };
-    let entries = decoded
-        .into_iter()
-        .map(|mut decoded| {
-            for problem in decoded.problems.iter_mut().filter(|problem| !problem.field.is_empty()) {
-                problem.origin = at(document.line_of(&problem.field));
-            }
-            let provided = (!decoded.objects.is_empty()).then(|| decoded.objects.into());
-            Entry { reference: decoded.reference, provided, problems: decoded.problems }
-        })
-        .collect();
-    Read { line: document.line, hash, readable, entries }
+/// Order of precedence among documents of one name.
+fn place<'a>(claim: &&'a Claim) -> (&'a Path, u32, usize) {
+    (&claim.path, claim.line.order(), claim.index)
 }
 
 fn file_fault(path: &Arc<PathBuf>, reason: String) -> Problem {
@@ -301,79 +293,11 @@ fn is_json(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "json")
 }
 
-// === impl File ===
+// === impl Claim ===
 
-impl File {
-    fn problems(&self) -> impl Iterator<Item = &Problem> {
-        let entries = self.documents.iter().flat_map(|document| &document.entries);
-        self.fault.iter().chain(entries.flat_map(|entry| &entry.problems))
-    }
-
-    /// All that the file provides, with its order among others of the same name.
-    fn provided<'a>(
-        &'a self,
-        path: &'a Arc<PathBuf>,
-    ) -> impl Iterator<Item = (Place, &'a ObjectRef, &'a Provided)> {
-        let read = self.documents.iter().flat_map(|document| {
-            document.entries.iter().enumerate().filter_map(|(index, entry)| {
-                let provided = entry.provided.as_ref()?;
-                Some((document.line, index, entry.reference.as_ref()?, provided))
-            })
-        });
-        let kept = self.kept.iter().enumerate();
-        let kept =
-            kept.map(|(index, (reference, provided))| (u32::MAX, index, reference, provided));
-        read.chain(kept).map(|(line, index, reference, provided)| {
-            (Place { path: path.clone(), line, index }, reference, provided)
-        })
-    }
-
-    /// Takes over from the file's earlier state what a fault of now must not take away.
-    fn keep_from(&mut self, old: Self) {
-        let whole = self.fault.is_some() || self.documents.iter().any(|read| !read.readable);
-        let entries = || self.documents.iter().flat_map(|document| &document.entries);
-        let provides = |reference: &ObjectRef| {
-            entries().any(|e| e.provided.is_some() && e.reference.as_ref() == Some(reference))
-        };
-        let refuses = |reference: &ObjectRef| {
-            entries().any(|e| !e.problems.is_empty() && e.reference.as_ref() == Some(reference))
-        };
-        let mut kept: Vec<(ObjectRef, Provided)> = Vec::new();
-        for (_, reference, provided) in old.provided(&Arc::default()) {
-            let lost = !provides(reference) && !kept.iter().any(|(known, _)| known == reference);
-            if lost && (whole || reference.kind == Kind::Secret && refuses(reference)) {
-                kept.push((reference.clone(), provided.clone()));
-            }
-        }
-        self.kept = kept;
-    }
-}
-
-// === impl Read ===
-
-impl Read {
-    /// The same document in the next version of its file.
-    fn again(&self) -> Self {
-        let entries = self.entries.iter().map(|entry| Entry {
-            reference: entry.reference.clone(),
-            provided: entry.provided.clone(),
-            problems: entry.problems.clone(),
-        });
-        Self {
-            line: self.line,
-            hash: self.hash,
-            readable: self.readable,
-            entries: entries.collect(),
-        }
-    }
-}
-
-// === impl Place ===
-
-impl Place {
+impl Claim {
     fn origin(&self) -> Origin {
-        let line = if self.line == u32::MAX { 0 } else { self.line };
-        Origin::File { path: self.path.clone(), line }
+        self.line.origin(&self.path)
     }
 }
 

@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
@@ -163,8 +164,7 @@ async fn merges_what_nobody_has_fetched() {
     until(&mut source, |u| port(u, "a") == Some(1)).await;
     fs::remove_file(dir.path().join("a.yaml")).unwrap();
     // The removal is in the slot when the next edit comes.
-    let waiting = source.slot.filled.notified();
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), source.slot.filled()).await.unwrap();
     fs::write(dir.path().join("b.yaml"), service("b", 1)).unwrap();
     let all = until(&mut source, |u| port(u, "b") == Some(1)).await;
     assert_eq!(all.change.removals.len(), 1);
@@ -184,8 +184,67 @@ async fn other_settings_decode_everything_again() {
             .any(|o| matches!(o, Object::Ingress(i) if i.options.rewrite.use_regex))
     };
     assert!(!regex(&first));
-    source.set_settings(Settings { nginx_annotations: true, ..Settings::default() });
-    until(&mut source, regex).await;
+    let update =
+        source.reread(Settings { nginx_annotations: true, ..Settings::default() }).await.unwrap();
+    assert!(regex(&update));
+    // A file that was being written meanwhile is decoded by the new settings, too.
+    let update = source.reread(Settings::default()).await.unwrap();
+    assert!(!regex(&update) && update.change.upserts.len() == 1);
+}
+
+#[tokio::test]
+async fn a_rereading_returns_what_is_new_with_all_problems() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("s.yaml");
+    fs::write(&file, service("s", 1)).unwrap();
+    fs::write(dir.path().join("bad.yaml"), "kind: [").unwrap();
+    let (mut source, _) = start(dir.path());
+    let update = source.reread(Settings::default()).await.unwrap();
+    assert!(update.change.is_empty());
+    assert_eq!(update.problems.len(), 1);
+    // Another file in its place is whole, whatever its events have said so far.
+    let staged = dir.path().join(".new");
+    fs::write(&staged, service("s", 2)).unwrap();
+    fs::rename(&staged, &file).unwrap();
+    let update = source.reread(Settings::default()).await.unwrap();
+    assert_eq!(port(&update, "s"), Some(2), "at once");
+}
+
+/// A command has emptied its output file and thinks; then it writes in two steps.
+#[tokio::test]
+async fn a_file_that_is_open_for_writing_takes_nothing_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.yaml");
+    fs::write(&path, format!("{}---\n{}", service("a", 1), service("b", 1))).unwrap();
+    let (mut source, _) = start(dir.path());
+    let mut file = fs::File::create(&path).unwrap();
+    // Everything is looked at because of the other file's directory.
+    fs::create_dir(dir.path().join("d")).unwrap();
+    fs::write(dir.path().join("d/c.yaml"), service("c", 1)).unwrap();
+    let all = until(&mut source, |u| port(u, "c") == Some(1)).await;
+    assert_eq!(all.change.removals, [], "nothing is gone while the file is empty");
+    file.write_all(service("a", 2).as_bytes()).unwrap();
+    fs::write(dir.path().join("d/c.yaml"), service("c", 2)).unwrap();
+    let all = until(&mut source, |u| port(u, "c") == Some(2)).await;
+    assert_eq!(all.change.removals, [], "nor while half is there");
+    let update = source.reread(Settings::default()).await.unwrap();
+    assert_eq!(update.change.removals, [], "nor on demand");
+    file.write_all(format!("---\n{}", service("b", 2)).as_bytes()).unwrap();
+    drop(file);
+    let all = until(&mut source, |u| port(u, "b") == Some(2)).await;
+    assert_eq!((port(&all, "a"), all.change.removals.len()), (Some(2), 0));
+}
+
+#[tokio::test]
+async fn a_file_that_is_emptied_or_cut_for_good_loses_its_objects() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.yaml");
+    fs::write(&path, format!("{}---\n{}", service("a", 1), service("b", 1))).unwrap();
+    let (mut source, _) = start(dir.path());
+    fs::write(&path, service("a", 1)).unwrap();
+    until(&mut source, |u| u.change.removals.len() == 1).await;
+    fs::write(&path, "").unwrap();
+    until(&mut source, |u| u.change.removals.len() == 1).await;
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ fn a_stream_of_events_is_cut() {
     for at in 0..200 {
         settle.event(&event(REMOVE, "a"), clock.at(at));
     }
-    assert_eq!(clock.until(settle.wake_at()), Some(100));
+    assert_eq!(clock.until(settle.wake_at()), Some(30));
 }
 
 #[test]
@@ -58,11 +58,12 @@ fn a_file_that_is_being_written_waits_for_its_end() {
     settle.event(&event(REMOVE, "b"), clock.at(0));
     assert!(settle.is_busy(Path::new("a")));
     assert_eq!(paths(&settle.due(clock.at(10))), ["b"]);
-    settle.event(&event(WRITE, "a"), clock.at(200));
-    assert_eq!(paths(&settle.due(clock.at(300))), [""; 0]);
-    assert_eq!(clock.until(settle.wake_at()), Some(450));
-    settle.event(&event(CLOSE, "a"), clock.at(400));
-    assert_eq!(paths(&settle.due(clock.at(410))), ["a"]);
+    // The program behind `> a` thinks for long.
+    settle.event(&event(WRITE, "a"), clock.at(20_000));
+    assert_eq!(paths(&settle.due(clock.at(30_000))), [""; 0]);
+    assert_eq!(clock.until(settle.wake_at()), Some(50_000));
+    settle.event(&event(CLOSE, "a"), clock.at(40_000));
+    assert_eq!(paths(&settle.due(clock.at(40_010))), ["a"]);
     assert!(!settle.is_busy(Path::new("a")));
 }
 
@@ -71,8 +72,42 @@ fn a_file_that_is_never_closed_is_read_in_the_end() {
     let (mut settle, clock) = start();
     settle.event(&event(WRITE, "a"), clock.at(0));
     assert_eq!(paths(&settle.due(clock.at(10))), [""; 0]);
-    assert_eq!(clock.until(settle.wake_at()), Some(250));
-    assert_eq!(paths(&settle.due(clock.at(250))), ["a"]);
+    assert_eq!(clock.until(settle.wake_at()), Some(30_000));
+    assert_eq!(paths(&settle.due(clock.at(30_000))), ["a"]);
+    assert_eq!(settle.wake_at(), None);
+}
+
+#[test]
+fn a_file_that_is_doubted_is_believed_after_silence() {
+    let (mut settle, clock) = start();
+    settle.hold("a".into(), Duration::from_millis(15), clock.at(0));
+    assert!(settle.is_busy(Path::new("a")));
+    assert_eq!(settle.due(clock.at(14)), Due::default());
+    assert_eq!(clock.until(settle.wake_at()), Some(15));
+    let due = settle.due(clock.at(15));
+    assert_eq!(due.confirmed, BTreeSet::from([PathBuf::from("a")]));
+    assert!(due.paths.is_empty() && !settle.is_busy(Path::new("a")));
+}
+
+#[test]
+fn an_event_on_a_file_that_is_doubted_begins_anew() {
+    let (mut settle, clock) = start();
+    settle.hold("a".into(), Duration::from_millis(15), clock.at(0));
+    settle.event(&event(WRITE, "a"), clock.at(10));
+    assert_eq!(settle.due(clock.at(20)), Due::default(), "its writer is not done");
+    settle.event(&event(CLOSE, "a"), clock.at(30));
+    let due = settle.due(clock.at(40));
+    assert_eq!(paths(&due), ["a"]);
+    assert!(due.confirmed.is_empty());
+}
+
+#[test]
+fn what_is_held_does_not_cut_a_batch_short() {
+    let (mut settle, clock) = start();
+    settle.hold("a".into(), Duration::from_millis(15), clock.at(0));
+    settle.event(&event(CLOSE, "b"), clock.at(14));
+    assert_eq!(paths(&settle.due(clock.at(15))), [""; 0]);
+    assert_eq!(paths(&settle.due(clock.at(24))), ["b"]);
 }
 
 #[test]

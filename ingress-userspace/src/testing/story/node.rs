@@ -30,20 +30,40 @@ impl Story {
         self.process.replace(process)
     }
 
+    /// As [`Self::start`], with the standard output into a shell command, which may end before it.
+    pub fn start_into(&mut self, reader: &str) -> &mut Self {
+        let script = format!("exec \"$0\" \"$@\" > >({reader})");
+        let arguments = self.run_arguments();
+        let mut all = vec!["-c", &script, self.program.to_str().unwrap()];
+        all.extend(arguments.iter().map(String::as_str));
+        let process = self.edge().spawn("bash", &all);
+        process.wait_for_line(READY, DEADLINE);
+        self.process = Some(process);
+        self
+    }
+
     /// `genkan run` without waiting for anything.
     pub fn spawn(&self) -> Process {
-        let config = self.config_file();
-        let mut arguments = vec!["run", "--config", config.to_str().unwrap()];
-        arguments.extend(["--manifests", self.manifests.directory().to_str().unwrap()]);
-        let runtime = self.runtime_directory();
-        arguments.extend(["--runtime-dir", runtime.to_str().unwrap()]);
-        arguments.extend(self.arguments.iter().map(String::as_str));
+        let arguments = self.run_arguments();
         let program = self.program.to_str().unwrap();
         let wrapper = self.wrapper.iter().map(String::as_str);
-        let mut words = wrapper.chain([program]).chain(arguments);
+        let mut words = wrapper.chain([program]).chain(arguments.iter().map(String::as_str));
         let mut command = self.edge().command(words.next().expect("the program is one"));
         command.args(words).envs(self.environment.iter().map(|(name, value)| (name, value)));
         Process::spawn(&format!("edge: {program}"), command)
+    }
+
+    fn run_arguments(&self) -> Vec<String> {
+        let paths = [
+            ("--config", self.config_file().to_owned()),
+            ("--manifests", self.manifests.directory().to_owned()),
+            ("--runtime-dir", self.runtime_directory()),
+        ];
+        let paths = paths.into_iter().flat_map(|(flag, path)| {
+            [flag.to_owned(), path.to_str().expect("paths of a story are text").to_owned()]
+        });
+        let own = ["run".to_owned()].into_iter().chain(paths);
+        own.chain(self.arguments.iter().cloned()).collect()
     }
 
     /// The running process. Panics when there is none.

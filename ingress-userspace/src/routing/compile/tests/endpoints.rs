@@ -1,13 +1,13 @@
-//! E1-E8, E14, E15, D23: from Services and endpoints to clusters.
+//! E1-E9, E14-E17, D23: from Services and endpoints to clusters.
 
-use super::World;
+use super::{World, brief, yaml};
 use crate::config::{BalanceConfig, Config, TlsConfig};
 use crate::model::options::BackendProtocol;
 use crate::model::{Endpoint, EndpointSet, Kind, Object, Service};
 use crate::routing::fixture::{
     endpoint, endpoint_port, ingress, object, ready_service, removals, service, slice, upserts,
 };
-use crate::routing::{Balance, ClusterState, Settings, UpstreamProtocol};
+use crate::routing::{Balance, ClusterState, Node, Settings, UpstreamProtocol};
 
 fn world(service: Service, sets: impl IntoIterator<Item = EndpointSet>) -> World {
     World::of([ingress("a").prefix("h", "/", "s:80").object(), Object::Service(service)])
@@ -66,12 +66,44 @@ fn e1_slice_that_changes_its_service_leaves_the_old_one() {
     assert_eq!(world.cluster("h", "/").state, ClusterState::NoEndpoints);
 }
 
+/// What the model leaves of the conditions, all combinations: used when it is ready; the fallback
+/// of E4 is not asked for here, because another endpoint is ready always.
 #[test]
-fn e3_conditions_decide_with_their_defaults_applied() {
-    let world = plain([set(vec![endpoint("10.0.0.1"), unready("10.0.0.2")])]);
-    assert_eq!(addresses(&world), ["10.0.0.1:8080"]);
-    let published = Endpoint { ready: true, ..terminating("10.0.0.1", false) };
-    assert!(addresses(&plain([set(vec![published])])).is_empty());
+fn e3_ready_decides_and_terminating_ones_are_not_ready_unless_the_service_publishes_them() {
+    for bits in 0..16u8 {
+        let [ready, serving, terminating, publishes] = [1, 2, 4, 8].map(|bit| bits & bit != 0);
+        let asked = Endpoint { ready, serving, terminating, ..endpoint("10.0.0.1") };
+        let mut service = service("s", &[("", 80)]);
+        service.publish_not_ready = publishes;
+        let world = world(service, [set(vec![asked, endpoint("10.0.0.9")])]);
+        let wanted = ready && (publishes || !terminating);
+        let found = addresses(&world).contains(&"10.0.0.1:8080".to_owned());
+        assert_eq!(found, wanted, "{ready} {serving} {terminating} {publishes}");
+    }
+}
+
+/// The defaults of conditions that are not there: ready, and serving as ready says.
+#[test]
+fn e3_absent_conditions_have_their_defaults() {
+    for (conditions, used) in [
+        ("{}", true),
+        ("{ready: true}", true),
+        ("{ready: null}", true),
+        ("{ready: false}", false),
+        ("{ready: false, serving: true}", false),
+        ("{ready: false, serving: true, terminating: true}", true),
+        ("{ready: false, terminating: true}", false),
+        ("{ready: true, terminating: true}", true),
+        ("{terminating: false}", true),
+    ] {
+        let world = World::of([ingress("a").prefix("h", "/", "s:80").object()]).and(yaml(&format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: s}}\nspec: {{ports: [{{port: 80}}]}}\n\
+             ---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: s-1, \
+             labels: {{kubernetes.io/service-name: s}}}}\naddressType: IPv4\nports: [{{port: \
+             8080}}]\nendpoints: [{{addresses: [10.0.0.1], conditions: {conditions}}}]\n"
+        )));
+        assert_eq!(addresses(&world).len(), usize::from(used), "{conditions}");
+    }
 }
 
 #[test]
@@ -176,14 +208,125 @@ fn e8_headless_and_hand_written_services_work_the_same_way() {
     assert_eq!(addresses(&world), ["192.0.2.1:8080"]);
 }
 
+const NODE: &str = "198.51.100.7";
+
+/// A world that knows its VIP, its node and the API server, with exceptions.
+fn guarded(allow: &[&str], deny: &[&str]) -> Settings {
+    let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    let vip = r#"{"name": "edge", "addresses": ["203.0.113.80", "2001:db8:80::80"]}"#;
+    let mut config = Config { vips: vec![serde_json::from_str(vip).unwrap()], ..Config::default() };
+    config.endpoints.allow = networks(allow);
+    config.endpoints.deny = networks(deny);
+    let node = Node {
+        addresses: [NODE, "2001:db8:7::7"].map(|text| text.parse().unwrap()).into(),
+        api_server: Some("10.96.0.1".parse().unwrap()),
+    };
+    Settings::new(&config, node)
+}
+
 #[test]
-fn e14_cluster_is_the_same_whatever_the_service_says_of_policy_or_affinity() {
+fn e9_addresses_that_only_this_host_can_reach_are_refused_and_told() {
+    for (address, what) in [
+        ("127.0.0.1", "a loopback address"),
+        ("127.1.2.3", "a loopback address"),
+        ("169.254.169.254", "a link-local address"),
+        ("224.0.0.1", "a multicast address"),
+        ("0.0.0.0", "the unspecified address"),
+        ("255.255.255.255", "the broadcast address"),
+        ("203.0.113.80", "a VIP of our own"),
+        (NODE, "an address of this node"),
+        ("10.96.0.1", "the API server"),
+        ("172.16.9.9", "in a network of endpoints.deny"),
+        ("::1", "a loopback address"),
+        ("fe80::1", "a link-local address"),
+        ("ff02::1", "a multicast address"),
+        ("::", "the unspecified address"),
+        ("2001:db8:80::80", "a VIP of our own"),
+        ("2001:db8:7::7", "an address of this node"),
+    ] {
+        let pods = ["10.0.0.1", "2001:db8::1"];
+        let all = [
+            ingress("a").prefix("h", "/", "s:80").object(),
+            Object::Service(service("s", &[("", 80)])),
+            Object::Endpoints(slice("s-1", "s", &[address, pods[0], pods[1]])),
+        ];
+        let world = World::with(guarded(&[], &["172.16.0.0/12"])).and(all.clone());
+        assert_eq!(addresses(&world), ["10.0.0.1:8080", "[2001:db8::1]:8080"], "{address}");
+        let problem = world.problems().remove(0);
+        assert_eq!(brief(&problem), "InvalidEndpoint s-1 endpoints[0].addresses[0]", "{address}");
+        assert!(problem.message.contains(&format!("{address} is {what};")), "{problem}");
+
+        let allowed = guarded(&[&format!("{address}/{}", prefix(address))], &["172.16.0.0/12"]);
+        let world = World::with(allowed).and(all);
+        assert_eq!(addresses(&world).len(), 3, "{address} is allowed");
+        assert!(world.problems().is_empty(), "{address}");
+    }
+}
+
+fn prefix(address: &str) -> u8 {
+    if address.contains(':') { 128 } else { 32 }
+}
+
+#[test]
+fn e9_a_service_with_refused_endpoints_only_has_none() {
+    let world = World::with(guarded(&[], &[]))
+        .and([ingress("a").prefix("h", "/", "s:80").object()])
+        .and(ready_service("s", NODE));
+    assert_eq!(world.cluster("h", "/").state, ClusterState::NoEndpoints);
+    assert_eq!(
+        world.told(),
+        [
+            "NoEndpoints a spec.rules[0].http.paths[0].backend",
+            "InvalidEndpoint s-1 endpoints[0].addresses[0]"
+        ]
+    );
+}
+
+#[test]
+fn e9_what_is_our_own_is_learned_live_and_compiles_no_host() {
+    let mut world = World::new()
+        .and([ingress("a").prefix("h", "/", "s:80").object()])
+        .and(ready_service("s", NODE));
+    assert_eq!(world.cluster("h", "/").state, ClusterState::Ready);
+    let compiled = world.compiler.set_settings(guarded(&[], &[]));
+    assert_eq!(world.cluster("h", "/").state, ClusterState::NoEndpoints);
+    assert_eq!((compiled.problems.len(), compiled.touched.len()), (2, 0));
+    let compiled = world.compiler.set_settings(guarded(&["198.51.100.0/24"], &[]));
+    assert_eq!(world.cluster("h", "/").state, ClusterState::Ready);
+    assert_eq!((compiled.resolved.len(), compiled.touched.len()), (2, 0));
+    world.apply(removals([(Kind::EndpointSlice, "s-1")]));
+    world.compiler.set_settings(guarded(&[], &[]));
+    assert!(!world.told().iter().any(|told| told.starts_with("InvalidEndpoint")));
+}
+
+/// Neither restricts who is asked: an entrance is no kube-proxy.
+#[test]
+fn e14_internal_traffic_policy_and_session_affinity_of_a_service_bind_nobody() {
+    let of = |spec: &str| {
+        World::of([ingress("a").prefix("h", "/", "s:80").object()])
+            .and(yaml(&format!(
+                "apiVersion: v1\nkind: Service\nmetadata: {{name: s}}\nspec: {{ports: [{{port: \
+                 80}}]{spec}}}\n"
+            )))
+            .and([Object::Endpoints(slice("s-1", "s", &["10.0.0.1", "10.0.0.2"]))])
+            .cluster("h", "/")
+    };
+    let plain = of("");
+    assert_eq!((plain.endpoints.len(), plain.balance), (2, Balance::RoundRobin));
+    for spec in [
+        ", internalTrafficPolicy: Local",
+        ", sessionAffinity: ClientIP",
+        ", sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 10}}",
+        ", externalTrafficPolicy: Local, type: LoadBalancer",
+        ", trafficDistribution: PreferClose",
+    ] {
+        assert_eq!(of(spec), plain, "{spec}");
+    }
     let config = Config { balance: BalanceConfig::LeastRequest, ..Config::default() };
     let world = World::with(Settings::from(&config))
         .and([ingress("a").prefix("h", "/", "s:80").object()])
         .and(ready_service("s", "10.0.0.1"));
-    assert_eq!(world.cluster("h", "/").balance, Balance::LeastRequest);
-    assert_eq!(plain([]).cluster("h", "/").balance, Balance::RoundRobin);
+    assert_eq!(world.cluster("h", "/").balance, Balance::LeastRequest, "the configuration does");
 }
 
 #[test]
@@ -197,12 +340,23 @@ fn e15_external_name_is_off() {
     assert_eq!(world.told(), ["UnsupportedBackend a spec.rules[0].http.paths[0].backend"]);
 }
 
-/// E17: nothing comes, nothing changes.
+/// Nobody tells anything for years: time alone, other objects, and settings that are the same take
+/// no endpoint away.
 #[test]
 fn e17_last_known_set_stays_without_news() {
-    let mut world = plain([slice("s-1", "s", &["10.0.0.1"])]);
-    world.compiler.advance(i64::MAX / 2);
-    assert_eq!(addresses(&world), ["10.0.0.1:8080"]);
+    let mut world = plain([slice("s-1", "s", &["10.0.0.1", "10.0.0.2"])]);
+    let before = world.cluster("h", "/");
+    let years = 10 * 365 * 24 * 3600;
+    world.compiler.advance(years);
+    assert_eq!(world.compiler.next_deadline(), None, "no deadline waits for it");
+    world.compiler.set_settings(Settings::default());
+    world.apply(upserts(ready_service("other", "10.0.0.9")));
+    world.apply(upserts([]));
+    assert_eq!(world.cluster("h", "/"), before);
+    // The list that comes when the source is back takes away what is told to be gone, no more.
+    world.apply(removals([(Kind::EndpointSlice, "other-1"), (Kind::EndpointSlice, "never-was")]));
+    world.compiler.full_list(years);
+    assert_eq!(world.cluster("h", "/"), before);
 }
 
 /// There are no checks and no ejection of our own: readiness alone adds and removes, down to none.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::{World, nginx};
+use crate::config::{BalanceConfig, Compat, Config};
 use crate::model::class::CONTROLLER;
 use crate::model::{CertificateSecret, Ingress, Kind, Object, ObjectRef, PathKind};
 use crate::routing::fixture::{
@@ -88,6 +89,16 @@ fn settings(compat: bool) -> Settings {
     if compat { nginx() } else { Settings::default() }
 }
 
+/// Different in all that touches objects.
+fn other_settings(compat: bool) -> Settings {
+    let mut config = Config { balance: BalanceConfig::LeastRequest, ..Config::default() };
+    config.compat = if compat { Compat::None } else { Compat::Nginx };
+    config.classes.names = vec!["other".to_owned()];
+    config.tls.https_redirect = Some(false);
+    config.endpoints.deny = vec!["10.0.0.0/8".parse().unwrap()];
+    Settings::from(&config)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 384, ..ProptestConfig::default() })]
 
@@ -125,11 +136,21 @@ proptest! {
         variants in prop::collection::vec(any_ingress(), 8),
         edits in prop::collection::vec((any::<Index>(), any::<Index>(), 0u8..10), 1..40),
         size in 1usize..4,
+        reconfigured in prop::option::of(any::<Index>()),
     ) {
         let pool = object_pool(variants);
-        let mut world = World::with(settings(compat));
+        // The settings become what they are in the end somewhere among the edits.
+        let steps = edits.chunks(size).count();
+        let change_at = reconfigured.map(|at| at.index(steps));
+        let mut world = World::with(match change_at {
+            Some(_) => other_settings(compat),
+            None => settings(compat),
+        });
         let mut current: BTreeMap<ObjectRef, Object> = BTreeMap::new();
-        for step in edits.chunks(size) {
+        for (number, step) in edits.chunks(size).enumerate() {
+            if change_at == Some(number) {
+                world.compiler.set_settings(settings(compat));
+            }
             let mut change = upserts([]);
             for (slot, variant, dice) in step {
                 let choices = &pool[slot.index(pool.len())];

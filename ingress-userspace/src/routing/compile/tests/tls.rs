@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use rustls::sign::CertifiedKey;
 
-use super::{World, nginx};
+use super::{World, decoded, nginx, yaml};
 use crate::config::{Config, TlsConfig};
-use crate::model::{CertificateSecret, Kind, Object};
+use crate::model::{CertificateSecret, Kind, Object, Reason};
 use crate::routing::fixture::{certificate, ingress, removals, upserts};
 use crate::routing::{CertificateChoice, Redirect, Settings};
+use crate::testing::ca::TestCa;
 
 const DAY: i64 = 24 * 3600;
 
@@ -195,13 +196,53 @@ fn t9_deleted_secret_is_shown_for_an_hour() {
     assert_eq!(shown.to("h", &x), "own");
 }
 
-/// A broken update comes as nothing at all: the last good pair is what the compiler still has.
+/// A broken update is told by the model and gives no object: what the compiler has is the last good
+/// pair, and it stays whatever else comes. The agent's tests have the same with files.
 #[test]
 fn t9_broken_update_keeps_the_last_good_pair() {
-    let x = certificate("x", &["h"]);
-    let mut shown = native([tls("h", "x"), secret(&x)]);
-    shown.world.apply(upserts([]));
-    assert_eq!(shown.to("h", &x), "own");
+    let ca = TestCa::new();
+    let pair = |names: &[&str]| ca.issue(names).secret_yaml("default", "x");
+    let good = pair(&["h"]);
+    let mut world = World::new();
+    // Certificates of the test CA are valid from 1975 on.
+    world.now = 1_800_000_000;
+    let mut shown = Shown { world: world.and([tls("h", "x")]).and(yaml(&good)) };
+    let fingerprint = |shown: &Shown| match shown.world.certificate("h") {
+        CertificateChoice::Known(Some(key)) => key.cert.clone(),
+        other => panic!("{other:?}"),
+    };
+    let before = fingerprint(&shown);
+    let other_key = pair(&["h"]);
+    let key = other_key.split_once("tls.key: ").unwrap().1;
+    for broken in [
+        good.replace("tls.key: ", "tls.key: '!'\n  other: "),
+        good.replace("tls.crt: ", "other: "),
+        format!("{}tls.key: {key}", good.split_once("tls.key: ").unwrap().0),
+    ] {
+        let (objects, problems) = decoded(&broken);
+        assert!(objects.is_empty());
+        let reasons: Vec<Reason> = problems.iter().map(|problem| problem.reason).collect();
+        assert_eq!(reasons, [Reason::SecretInvalid], "{problems:?}");
+        shown.world.apply(upserts(objects));
+        shown.world.compiler.set_settings(nginx());
+        shown.world.compiler.set_settings(Settings::default());
+        shown.world.compiler.full_list(shown.world.now);
+        assert_eq!(fingerprint(&shown), before);
+        assert!(shown.redirect("h", "/").is_some() && shown.world.told_of_rules().is_empty());
+    }
+    let renewed = shown.and(yaml(&other_key));
+    assert_ne!(fingerprint(&renewed), before);
+}
+
+#[test]
+fn t9_broken_at_first_sight_is_shown_the_default() {
+    let ca = TestCa::new();
+    let broken = ca.issue(&["h"]).secret_yaml("default", "x").replace("tls.crt: ", "other: ");
+    let (objects, _) = decoded(&broken);
+    let shown = native([tls("h", "x")]).and(objects);
+    assert_eq!(shown.to("h", &certificate("y", &["h"])), "known, default");
+    assert!(shown.redirect("h", "/").is_none(), "the host stays on plain HTTP");
+    assert_eq!(shown.world.told_of_rules(), ["SecretNotFound a spec.tls[0].secretName"]);
 }
 
 #[test]

@@ -1,4 +1,6 @@
+use super::file::DOCUMENT_LIMIT;
 use super::*;
+use crate::model::Object;
 use crate::testing::ca::TestCa;
 
 fn text(path: &str, text: &str) -> (PathBuf, Content) {
@@ -16,7 +18,7 @@ fn service(name: &str, port: u16) -> String {
 }
 
 fn apply(catalog: &mut Catalog, contents: Vec<(PathBuf, Content)>) -> Update {
-    catalog.apply(contents, &Settings::default(), false)
+    catalog.apply(contents, &Settings::default())
 }
 
 /// `name:port` of each Service that came, `-name` of each that went.
@@ -55,6 +57,84 @@ fn only_what_differs_is_handed_on() {
     assert_eq!(changes(&apply(&mut catalog, vec![text("f.yaml", &shorter)])), ["-a"]);
     let moved = vec![gone("f.yaml"), text("g.yaml", &shorter)];
     assert_eq!(changes(&apply(&mut catalog, moved)), [""; 0]);
+}
+
+/// Where each object stands, as told by an update.
+fn places(update: &Update) -> Vec<String> {
+    let told = update.change.origins.iter();
+    let mut places: Vec<_> =
+        told.map(|(object, origin)| format!("{} {origin}", object.name)).collect();
+    places.sort();
+    places
+}
+
+#[test]
+fn shifted_documents_tell_their_place_and_nothing_else() {
+    let mut catalog = Catalog::default();
+    let (a, b) = (service("a", 1), service("b", 2));
+    let update = apply(&mut catalog, vec![text("f.yaml", &format!("{a}---\n{b}"))]);
+    assert_eq!(places(&update), ["a f.yaml:1", "b f.yaml:6"]);
+    let update = apply(&mut catalog, vec![text("f.yaml", &format!("# head\n---\n{a}---\n{b}"))]);
+    assert_eq!(changes(&update), [""; 0]);
+    assert_eq!(places(&update), ["a f.yaml:3", "b f.yaml:8"]);
+    let swapped = format!("# head\n---\n{b}---\n{a}");
+    let update = apply(&mut catalog, vec![text("f.yaml", &swapped)]);
+    assert_eq!(changes(&update), [""; 0]);
+    let update = apply(&mut catalog, vec![text("f.yaml", &swapped)]);
+    assert!(update.change.is_empty(), "{update:?}");
+    let moved = vec![gone("f.yaml"), text("g.yaml", &b)];
+    let update = apply(&mut catalog, moved);
+    assert_eq!(changes(&update), ["-a"]);
+    assert_eq!(places(&update), ["b g.yaml:1"]);
+}
+
+#[test]
+fn problems_move_with_their_document() {
+    let mut catalog = Catalog::default();
+    let bad = "apiVersion: v1\nkind: Service\nmetadata:\n  name: A\n";
+    let update = apply(&mut catalog, vec![text("f.yaml", bad)]);
+    assert!(told(&update)[0].starts_with("f.yaml:4: "), "{:?}", told(&update));
+    let update =
+        apply(&mut catalog, vec![text("f.yaml", &format!("{}---\n{bad}", service("s", 1)))]);
+    assert!(told(&update)[0].starts_with("f.yaml:9: "), "{:?}", told(&update));
+    let update = apply(&mut catalog, vec![text("f.yaml", bad)]);
+    assert!(told(&update)[0].starts_with("f.yaml:4: "), "{:?}", told(&update));
+}
+
+/// Both texts are known; which of them has the name depends on their order alone.
+#[test]
+fn documents_of_one_name_that_change_places_change_their_winner() {
+    let mut catalog = Catalog::default();
+    let (one, two) = (service("s", 1), service("s", 2));
+    apply(&mut catalog, vec![text("f.yaml", &format!("{one}---\n{two}"))]);
+    let update = apply(&mut catalog, vec![text("f.yaml", &format!("{two}---\n{one}"))]);
+    assert_eq!(changes(&update), ["s:2"]);
+    assert!(told(&update)[0].starts_with("f.yaml:6: "), "{:?}", told(&update));
+}
+
+/// A file of a whole cluster: an edit costs what it changes and the reading of the bytes.
+#[test]
+fn one_of_10_000_documents_is_decoded_and_handed_on_alone() {
+    let mut catalog = Catalog::default();
+    let mut documents: Vec<String> = (0..10_000).map(|n| service(&format!("s{n}"), 1)).collect();
+    let file = |documents: &[String]| vec![text("f.yaml", &documents.join("---\n"))];
+    assert_eq!(apply(&mut catalog, file(&documents)).change.upserts.len(), 10_000);
+    documents[5_000] = service("s5000", 2);
+    let update = apply(&mut catalog, file(&documents));
+    assert_eq!(changes(&update), ["s5000:2"]);
+    assert_eq!(update.change.origins.len(), 0);
+    documents.insert(0, service("first", 1));
+    let update = apply(&mut catalog, file(&documents));
+    assert_eq!(changes(&update), ["first:1"]);
+    assert_eq!(update.change.origins.len(), 10_001, "all others stand elsewhere");
+    documents.remove(0);
+    documents[7] = "kind: [\n".to_owned();
+    let update = apply(&mut catalog, file(&documents));
+    assert_eq!(
+        (changes(&update).len(), update.problems.len()),
+        (0, 1),
+        "a fault takes nothing away"
+    );
 }
 
 #[test]
@@ -229,6 +309,7 @@ fn edits_in_any_order_end_where_a_fresh_reading_does() {
         let mut catalog = Catalog::default();
         let mut files: BTreeMap<String, String> = BTreeMap::new();
         let mut state: BTreeMap<ObjectRef, Object> = BTreeMap::new();
+        let mut origins: BTreeMap<ObjectRef, Origin> = BTreeMap::new();
         let mut last = Update::default();
         for _ in 0..30 {
             let path = format!("{}.yaml", random.u8(0..4));
@@ -248,13 +329,17 @@ fn edits_in_any_order_end_where_a_fresh_reading_does() {
             }
             for reference in &last.change.removals {
                 assert!(state.remove(reference).is_some(), "seed {seed}: removed twice");
+                origins.remove(reference);
             }
+            origins.extend(last.change.origins.clone());
         }
         let contents = files.iter().map(|(path, content)| text(path, content)).collect();
         let fresh = apply(&mut Catalog::default(), contents);
         let expected: BTreeMap<_, _> =
             fresh.change.upserts.into_iter().map(|o| (o.reference(), o)).collect();
         assert_eq!(state, expected, "seed {seed}");
+        let expected: BTreeMap<_, _> = fresh.change.origins.into_iter().collect();
+        assert_eq!(origins, expected, "seed {seed}");
         assert_eq!(last.problems, fresh.problems, "seed {seed}");
     }
 }
