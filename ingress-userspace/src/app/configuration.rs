@@ -37,13 +37,15 @@ pub(super) struct Configuration {
 #[derive(Debug, Clone, Copy)]
 struct Retry {
     at: Instant,
+    /// To the try after.
     pause: Duration,
 }
 
 // === impl Configuration ===
 
 impl Configuration {
-    /// `in_force` was read from `path` with `overrides`.
+    /// `in_force` was read from `path` with `overrides`. What the file says since then is looked at
+    /// once.
     pub(super) fn start(
         in_force: Config,
         path: PathBuf,
@@ -59,7 +61,7 @@ impl Configuration {
             overrides,
             file,
             refusal: Vec::new(),
-            retry: None,
+            retry: Some(Retry { at: Instant::now(), pause: FIRST_PAUSE }),
         })
     }
 
@@ -120,8 +122,9 @@ impl Configuration {
 
     /// A part cannot follow: what was in force stays in force everywhere.
     pub(super) fn postpone(&mut self, error: &anyhow::Error) {
-        let pause = self.retry.map_or(FIRST_PAUSE, |retry| (retry.pause * 2).min(LONGEST_PAUSE));
-        self.retry = Some(Retry { at: Instant::now() + pause, pause });
+        let pause = self.retry.map_or(FIRST_PAUSE, |retry| retry.pause);
+        let next = (pause * 2).min(LONGEST_PAUSE);
+        self.retry = Some(Retry { at: Instant::now() + pause, pause: next });
         self.refuse(vec![format!(
             "{}: {error:#}; tried again from time to time",
             self.path.display()
