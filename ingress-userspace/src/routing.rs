@@ -8,8 +8,8 @@ pub mod access;
 pub mod cluster;
 pub mod compile;
 pub mod cors;
-pub mod explain;
 mod endpoint_rules;
+pub mod explain;
 pub mod filters;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixture;

@@ -302,7 +302,8 @@ impl Compiler {
         let raw = question.sni.as_deref().unwrap_or_default();
         let name = hosts::server_name(raw, &mut buffer);
         let server_name = name.map(str::to_owned);
-        let choice = self.snapshot.certificate(name);
+        let (CertificateChoice::Known(shown) | CertificateChoice::Unknown(shown)) =
+            self.snapshot.certificate(name);
         let mut answer = CertificateAnswer {
             server_name,
             secret: None,
@@ -310,15 +311,7 @@ impl Compiler {
             rule: RuleId::T5.to_string(),
             why: "no usable server name: the default certificate".to_owned(),
         };
-        let shown = match &choice {
-            CertificateChoice::Host(shown) | CertificateChoice::Default(shown) => shown,
-            CertificateChoice::Nothing => {
-                "there is no certificate: the handshake ends with unrecognized_name"
-                    .clone_into(&mut answer.why);
-                return answer;
-            }
-        };
-        if let Some(secret) = self.secrets.showing(shown) {
+        if let Some(secret) = shown.and_then(|shown| self.secrets.showing(&shown)) {
             let object = &secret.object;
             answer.secret = Some(format!("{}/{}", object.namespace, object.name));
             answer.names = secret.names.iter().map(ToString::to_string).collect();
@@ -384,9 +377,9 @@ impl Compiler {
         backend: &Backend,
     ) -> Candidate {
         let object = &record.order.object;
-        let (file, line) = match &record.ingress.origin {
-            Origin::File { path, line } => (Some(path.display().to_string()), Some(*line)),
-            Origin::Cluster | Origin::Configuration => (None, None),
+        let (file, line) = match self.origins.get(object) {
+            Some(Origin::File { path, line }) => (Some(path.display().to_string()), Some(*line)),
+            Some(Origin::Cluster | Origin::Configuration) | None => (None, None),
         };
         Candidate {
             namespace: object.namespace.to_string(),

@@ -179,7 +179,7 @@ impl Compiler {
         self.ledger.set(Source::DefaultCertificate, problem.into_iter().collect());
     }
 
-    fn context(&self) -> Context<'_> {
+    pub(super) fn context(&self) -> Context<'_> {
         Context {
             settings: &self.settings,
             clusters: &self.clusters,
