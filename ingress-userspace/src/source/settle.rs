@@ -122,10 +122,13 @@ impl Settle {
 
     /// What is complete by now; the rest stays for later.
     pub(super) fn due(&mut self, now: Instant) -> Due {
-        let mut due = Due::default();
-        due.paths =
-            self.writing.extract_if(|_, last| *last + UNCLOSED <= now).map(|w| w.0).collect();
-        due.confirmed = self.held.extract_if(|_, at| *at <= now).map(|held| held.0).collect();
+        let unclosed = self.writing.extract_if(|_, last| *last + UNCLOSED <= now);
+        let held = self.held.extract_if(|_, at| *at <= now);
+        let mut due = Due {
+            paths: unclosed.map(|(path, _)| path).collect(),
+            confirmed: held.map(|(path, _)| path).collect(),
+            everything: false,
+        };
         if self.again.is_some_and(|at| at <= now) {
             self.again = None;
             due.everything = true;
