@@ -11,6 +11,7 @@ pub mod client;
 mod control;
 mod dump;
 pub mod log;
+mod metrics;
 mod query;
 mod ready;
 mod server;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub use control::{Ask, Asks, Configured, View};
 
 use crate::config::admin::AdminConfig;
+use crate::metrics::{Exposition, Sum};
 use crate::routing::Snapshot;
 use control::Control;
 use server::Server;
@@ -41,6 +43,12 @@ pub trait Node: Send + Sync {
     fn workers(&self) -> Vec<status::Worker>;
 
     fn traffic(&self) -> status::Traffic;
+
+    /// Requests that no route has won.
+    fn unrouted(&self) -> Sum;
+
+    /// The families of the workers.
+    fn metrics(&self, out: &mut Exposition);
 }
 
 /// The running administration. Ends, and takes its socket away, when it is dropped.

@@ -70,6 +70,8 @@ struct App {
     entrance: Entrance,
     workers: Workers,
     signals: Signals,
+    /// Sampled packets printed so far.
+    events: u64,
     asks: Asks,
     /// Ends with the process.
     _admin: Option<Admin>,
@@ -158,6 +160,7 @@ impl App {
             entrance,
             workers,
             signals,
+            events: 0,
             asks,
             _admin: admin,
             manager,
@@ -246,6 +249,7 @@ impl App {
     fn print(&mut self, event: &NamedEvent) {
         let Some(printer) = &mut self.printer else { return };
         printer.print(event);
+        self.events += 1;
         if !printer.is_read() {
             self.printer = None;
             self.entrance.end_events();

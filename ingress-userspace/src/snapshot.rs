@@ -71,6 +71,11 @@ impl Publisher {
 // === impl Subscriber ===
 
 impl Subscriber {
+    /// Workers that subscribe, this one included.
+    pub fn workers(&self) -> usize {
+        self.shared.acknowledged.len()
+    }
+
     /// The newest snapshot; a load and a compare when nothing changed.
     pub fn load(&mut self) -> &Arc<Snapshot> {
         let snapshot = self.cache.load();

@@ -10,6 +10,7 @@ pub mod client;
 pub mod deadline;
 pub mod edge;
 pub mod lab;
+pub mod openmetrics;
 pub mod packet;
 pub mod require;
 pub mod story;

@@ -5,6 +5,7 @@
 //! newest snapshot for each handshake (T16); running connections keep what they have.
 
 mod alert;
+mod handshake;
 mod resolver;
 mod self_signed;
 mod server;
@@ -13,13 +14,14 @@ use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::{ProtocolVersion, ServerConfig};
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use self::resolver::Resolver;
 use crate::routing::{Snapshot, host};
+pub use handshake::{Handshake, Version};
 
 /// Ends TLS. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -35,7 +37,7 @@ pub struct Handshaken<T> {
     pub protocol: Protocol,
     /// Server name, lower case; absent also for an address or a malformed name (T4).
     pub sni: Option<Arc<str>>,
-    pub version: Option<ProtocolVersion>,
+    pub handshake: Handshake,
 }
 
 /// What ALPN has agreed on; HTTP/1.1 without ALPN (T15).
@@ -119,7 +121,7 @@ impl<T> Handshaken<T> {
             .server_name()
             .and_then(|name| host::server_name(name, &mut lower_case))
             .map(Arc::from);
-        let version = session.protocol_version();
-        Self { stream, protocol, sni, version }
+        let handshake = Handshake::of(session, protocol);
+        Self { stream, protocol, sni, handshake }
     }
 }

@@ -8,6 +8,7 @@
 mod balance;
 mod body;
 mod connect;
+mod counters;
 mod http1;
 mod http2;
 mod io;
@@ -20,6 +21,7 @@ mod send;
 mod tls;
 
 pub use body::ResponseBody;
+pub use counters::UpstreamCounters;
 pub use io::{Io, Tunnel};
 pub use local::LocalExecutor;
 pub use policy::Policy;

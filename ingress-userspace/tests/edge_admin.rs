@@ -1,14 +1,16 @@
 //! What a running process tells about itself, and how it is asked to leave.
 #![allow(clippy::unwrap_used, reason = "a failure of a story is a failed test")]
 
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 
 use genkan::admin::status::{ConditionState, Readiness, Status, Steer};
 use genkan::testing::ca::TestCa;
 use genkan::testing::deadline::{DEADLINE, eventually, eventually_some};
 use genkan::testing::lab::EdgeLab;
-use genkan::testing::require_root;
-use genkan::testing::story::{Ingress, Story};
+use genkan::testing::story::{Ingress, Request, Story, any_certificate, connect};
+use genkan::testing::{backend::Answer, openmetrics, require_root};
 use http::StatusCode;
 
 fn story(pods: usize) -> Option<Story> {
@@ -60,6 +62,72 @@ fn process_is_ready_with_reasons_and_tells_what_it_serves() {
     assert_eq!(clusters.items[0].endpoints.len(), 4, "two pods with two addresses each");
     assert!(status.workers.iter().all(|worker| worker.served > 0), "{:?}", status.workers);
     assert!(status.process.resident_bytes > 0);
+}
+
+#[test]
+fn metrics_move_with_requests_and_with_dropped_packets() {
+    let Some(mut story) = story(1) else { return };
+    story.configure_vip(|vip| vip.deny = vec!["198.51.100.0/24".parse().unwrap()]);
+    story.backends[0].on("/teapot", Answer::status(418));
+    let ca = TestCa::new();
+    let leaf = ca.issue(&["shop.example"]);
+    story.manifests.write("secret.yaml", &leaf.secret_yaml("default", "shop-tls"));
+    story.start();
+    let before = scrape(&story);
+    let named = [("namespace", "default"), ("ingress", "shop"), ("service", "pods")];
+    assert_eq!(before.sum("genkan_requests_total", &named), 0.0);
+
+    for vip in EdgeLab::VIPS {
+        for path in ["/", "/teapot"] {
+            story.get(vip, "shop.example", path);
+        }
+        story.get(vip, "nobody.example", "/");
+        let tls = Request::get("shop.example", "/").tls(&any_certificate(&["h2"]));
+        story.send(vip, &tls).unwrap();
+    }
+    let refused: IpAddr = "198.51.100.7".parse().unwrap();
+    story.lab.client_source(refused);
+    let to = SocketAddr::new(EdgeLab::VIP4, 80);
+    connect(&story.lab.client, Some(refused), to, Duration::from_millis(300));
+
+    let after = scrape(&story);
+    let requests = |status: &str| {
+        let labels: Vec<_> = named.into_iter().chain([("status", status)]).collect();
+        after.sum("genkan_requests_total", &labels)
+    };
+    assert_eq!((requests("200"), requests("418")), (4.0, 2.0));
+    let route = [("route", "default/shop/rules[0].paths[0]")];
+    assert_eq!(after.sum("genkan_requests_total", &route), 6.0);
+    assert_eq!(after.sum("genkan_requests_total", &[("route", ""), ("status", "404")]), 2.0);
+    assert_eq!(after.sum("genkan_request_duration_seconds_count", &named), 6.0);
+    assert_eq!(after.sum("genkan_upstream_response_seconds_count", &named), 6.0);
+    assert!(after.sum("genkan_response_body_bytes_total", &named) > 0.0);
+    assert_eq!(after.sum("genkan_failures_total", &[("reason", "no_route")]), 2.0);
+    let h2 = [("version", "TLSv1.3"), ("alpn", "h2"), ("resumed", "false")];
+    assert_eq!(after.sum("genkan_tls_handshakes_total", &h2), 2.0);
+    assert_eq!(after.sum("genkan_upstream_requests_total", &[]), 6.0);
+    assert!(after.sum("genkan_upstream_connections_opened_total", &[]) >= 1.0);
+    let denied = [("vip", Story::VIP), ("verdict", "denied")];
+    assert!(after.sum("genkan_vip_packets_total", &denied) >= 1.0);
+    assert_eq!(after.sum("genkan_interface_steer", &[("mode", "native")]), 1.0);
+    assert_eq!(after.sum("genkan_ready", &[]), 1.0);
+    assert!(after.sum("genkan_certificate_expiry_timestamp_seconds", &[]) > 0.0);
+
+    // An edit of the host takes no count away; a route that is gone takes its series along.
+    let more =
+        Ingress::new("shop").rule("shop.example", "/", "pods").rule("b.example", "/", "pods");
+    story.manifests.write("shop.yaml", &more.yaml());
+    story.wait_for_status("b.example", "/", 200);
+    assert_eq!(scrape(&story).sum("genkan_requests_total", &[("status", "418")]), 2.0);
+    story.manifests.remove("shop.yaml");
+    story.wait_for_status("b.example", "/", 404);
+    assert_eq!(scrape(&story).sum("genkan_requests_total", &named), 0.0);
+}
+
+/// What a scraper that knows OpenMetrics gets, read strictly.
+fn scrape(story: &Story) -> openmetrics::Families {
+    let text = story.admin().get("/metrics?form=openmetrics").unwrap().or_refused().unwrap().text();
+    openmetrics::parse(&text).unwrap_or_else(|why| panic!("{why}\n{text}"))
 }
 
 #[test]

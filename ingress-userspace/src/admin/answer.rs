@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use super::query::Query;
 use super::status::Readiness;
-use super::{Node, Shared, dump, log, ready, view};
+use super::{Node, Shared, dump, log, metrics, ready, view};
+use crate::metrics::Form;
 
 /// By which door a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +72,7 @@ where
         "/" => text(StatusCode::OK, INDEX),
         "/version" => json(StatusCode::OK, &version()),
         "/livez" => live(shared).await,
+        "/metrics" => metrics(shared, query.form, &request).await,
         "/readyz" => {
             let readiness = readiness(shared).await;
             let status =
@@ -98,6 +100,21 @@ async fn document(shared: &Shared, node: &dyn Node, path: &str, query: &Query) -
             json(StatusCode::OK, &view::status(node, &view, readiness, query))
         }
     }
+}
+
+async fn metrics<B>(shared: &Shared, form: Option<Form>, request: &Request<B>) -> Answer {
+    let Some(node) = shared.node.get() else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, ready::starting().text());
+    };
+    let form = match form {
+        Some(form) => form,
+        None if accepts(request, "application/openmetrics-text") => Form::OpenMetrics,
+        None => Form::Prometheus,
+    };
+    // Without the control side, what it does not know is still worth a scrape.
+    let view = shared.control.view().await;
+    let body = metrics::text(&**node, view.as_ref().map_err(|silent| *silent), form);
+    answer(StatusCode::OK, form.content_type(), body.into())
 }
 
 async fn readiness(shared: &Shared) -> Readiness {

@@ -33,6 +33,8 @@ pub struct View {
     pub running: Vec<bool>,
     pub interfaces: Vec<status::Interface>,
     pub vips: Vec<status::Vip>,
+    /// Sampled packets reported so far.
+    pub events: u64,
     /// Why the counters of the kernel programs could not be read.
     pub kernel_error: Option<String>,
 }

@@ -2,6 +2,8 @@
 
 use percent_encoding::percent_decode_str;
 
+use crate::metrics::Form;
+
 /// Entries of a list when nothing else is asked for, and at most.
 const LIMIT: usize = 1_000;
 const MOST: usize = 10_000;
@@ -22,6 +24,8 @@ pub(super) struct Query {
     pub(super) limit: usize,
     /// `output=json`.
     pub(super) json: bool,
+    /// `form`, of metrics; absent = as `Accept` says.
+    pub(super) form: Option<Form>,
 }
 
 /// Of routes.
@@ -78,10 +82,21 @@ impl Query {
                     _ => return Err(format!("output: {value:?} is neither json nor text")),
                 }
             }
+            "form" => {
+                self.form = match value.as_str() {
+                    "openmetrics" => Some(Form::OpenMetrics),
+                    "prometheus" => Some(Form::Prometheus),
+                    _ => {
+                        return Err(format!(
+                            "form: {value:?} is neither openmetrics nor prometheus"
+                        ));
+                    }
+                }
+            }
             _ => {
                 return Err(format!(
                     "{key:?} is not known; known are lists, namespace, ingress, service, host, \
-                     order, offset, limit, output"
+                     order, offset, limit, output, form"
                 ));
             }
         }
@@ -130,6 +145,7 @@ impl Default for Query {
             offset: 0,
             limit: LIMIT,
             json: false,
+            form: None,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::config::admin::AdminSocket;
 use crate::model::{self, Kind, ObjectRef, Origin, Reason};
 use crate::routing::fixture::{ingress, ready_service, upserts};
 use crate::routing::{Compiler, Settings};
+use crate::testing::openmetrics;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -52,6 +53,14 @@ impl Node for Plain {
 
     fn traffic(&self) -> Traffic {
         Traffic { requests: 3, ..Traffic::default() }
+    }
+
+    fn unrouted(&self) -> Sum {
+        Sum { statuses: vec![(404, 3)], ..Sum::default() }
+    }
+
+    fn metrics(&self, out: &mut Exposition) {
+        out.gauge("genkan_worker_connections", "Of a worker.").number(&[("worker", "0")], 1);
     }
 }
 
@@ -155,6 +164,7 @@ fn view() -> View {
         running: vec![true],
         interfaces: Vec::new(),
         vips: Vec::new(),
+        events: 0,
         kernel_error: None,
     }
 }
@@ -223,6 +233,27 @@ fn status_reads_back_and_its_lists_come_in_pages() {
     let none: Page<Problem> = client.document("/problems?namespace=other").unwrap();
     assert_eq!(none.total, 0);
     assert_eq!(status_of(client.get("/status?lists=pods")), StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn scrape_is_valid_in_both_forms() {
+    let site = Site::serving();
+    let plain = site.client().get("/metrics").unwrap().or_refused().unwrap().text();
+    assert!(plain.contains("# TYPE genkan_requests_total counter\n"), "{plain}");
+
+    let mut stream = connect(site.listen.unwrap());
+    let head = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("application/openmetrics-text; version=1.0.0"), "{head}");
+    let families = openmetrics::parse(body).unwrap();
+    assert_eq!(families.sum("genkan_requests_total", &[("status", "404"), ("route", "")]), 3.0);
+    assert_eq!(families.sum("genkan_problems", &[("reason", "InvalidObject")]), 1.0);
+    assert_eq!(families.sum("genkan_ready", &[]), 1.0);
+    assert!(families.sum("process_resident_memory_bytes", &[]) > 0.0);
 }
 
 #[test]

@@ -9,10 +9,10 @@ use super::Node;
 use super::control::View;
 use super::query::{Order, Query};
 use super::status::{
-    Certificate, Cluster, Configuration, Endpoint, Object, Page, Problem, Process, Readiness,
-    Route, Status,
+    Certificate, Cluster, Configuration, Counts, Endpoint, Object, Page, Problem, Process,
+    Readiness, Route, Status,
 };
-use crate::metrics::process;
+use crate::metrics::{self, process};
 use crate::model::{self, Origin, PathKind};
 use crate::routing::listing::{CertificateFacts, ListedHost};
 use crate::routing::{self, Action, Balance, ClusterState, Snapshot, UpstreamProtocol};
@@ -29,7 +29,7 @@ pub(super) fn status(node: &dyn Node, view: &View, readiness: Readiness, query: 
         vips: view.vips.clone(),
         workers,
         traffic: node.traffic(),
-        duration_bounds: Vec::new(),
+        duration_bounds: metrics::BOUNDS.to_vec(),
         routes: query.routes.then(|| routes(&snapshot, query)),
         clusters: query.clusters.then(|| clusters(&snapshot, query)),
         certificates: query.certificates.then(|| certificates(&snapshot, query)),
@@ -87,7 +87,7 @@ pub(super) fn routes(snapshot: &Snapshot, query: &Query) -> Page<Route> {
         Order::Name => {
             found.sort_by(|a, b| (a.0, &a.1.path, &a.1.id).cmp(&(b.0, &b.1.path, &b.1.id)))
         }
-        Order::Requests => found.sort_by_key(|(_, route)| Reverse(requests(route))),
+        Order::Requests => found.sort_by_cached_key(|(_, route)| Reverse(route.tally.requests())),
     }
     page(&found, query, |(host, route)| describe_route(snapshot, *host, route))
 }
@@ -143,10 +143,6 @@ fn is(wanted: &Option<String>, name: &str) -> bool {
     wanted.as_ref().is_none_or(|wanted| wanted == name)
 }
 
-fn requests(_route: &routing::Route) -> u64 {
-    0
-}
-
 fn forwards_to<'a>(
     snapshot: &'a Snapshot,
     route: &routing::Route,
@@ -162,6 +158,12 @@ fn describe_route(snapshot: &Snapshot, host: ListedHost<'_>, route: &routing::Ro
         Action::Refuse { reason, .. } => Some(reason.to_owned()),
         Action::Forward(_) | Action::Redirect(_) => None,
     };
+    let sum = route.tally.sum();
+    let mut statuses: Counts =
+        sum.statuses.iter().map(|(status, n)| (status.to_string().into(), *n)).collect();
+    if sum.others > 0 {
+        statuses.insert("other".into(), sum.others);
+    }
     Route {
         id: route.id.to_string(),
         namespace: route.namespace.to_string(),
@@ -171,12 +173,12 @@ fn describe_route(snapshot: &Snapshot, host: ListedHost<'_>, route: &routing::Ro
         kind: Cow::Borrowed(kind(route.kind)),
         cluster: forwards_to(snapshot, route).map(|cluster| cluster.name.to_string()),
         refuses,
-        requests: requests(route),
-        statuses: super::status::Counts::new(),
-        received_bytes: 0,
-        sent_bytes: 0,
-        duration_sum: 0.0,
-        duration_buckets: Vec::new(),
+        requests: statuses.values().sum(),
+        statuses,
+        received_bytes: sum.received,
+        sent_bytes: sum.sent,
+        duration_sum: sum.duration.seconds(),
+        duration_buckets: sum.duration.buckets.to_vec(),
     }
 }
 

@@ -9,9 +9,9 @@ use crate::admin::status::{Counts, Interface, Port, Steer, Traffic, Vip, Worker}
 use crate::admin::{Ask, Node, View};
 use crate::config::{Config, PortProtocol, VipConfig};
 use crate::dataplane::{self, InterfaceReport};
-use crate::metrics::process;
+use crate::metrics::{Exposition, Sum, process};
 use crate::proxy::Failure;
-use crate::proxy::counters::Counters;
+use crate::proxy::counters::{self, Counters};
 use crate::routing::Snapshot;
 use crate::snapshot::Publisher;
 
@@ -48,6 +48,7 @@ impl App {
             running: self.workers.running(),
             interfaces,
             vips,
+            events: self.events,
             kernel_error,
             config,
         }
@@ -101,6 +102,16 @@ impl Node for Inside {
             handshakes_failed: sum(|c| c.handshake_failures.value()),
             log_lines_dropped: sum(|c| c.log_dropped.value()),
         }
+    }
+
+    fn unrouted(&self) -> Sum {
+        let mut sum = Sum::default();
+        self.counters.iter().for_each(|counters| counters.unrouted.add_to(&mut sum));
+        sum
+    }
+
+    fn metrics(&self, out: &mut Exposition) {
+        counters::export(&self.counters, out);
     }
 }
 

@@ -67,6 +67,7 @@ mod tests {
                 https_redirect: Some(Redirect { status: 308, drop_trailing_slash: true }),
                 hsts: None,
                 filters: None,
+                tally: std::sync::Arc::default(),
             };
             assert_eq!(applies(&route).is_some(), redirected, "{path}");
         }

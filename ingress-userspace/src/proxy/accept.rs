@@ -189,6 +189,7 @@ async fn https(
         state.counters.handshake_failures.add(1);
         return;
     };
+    state.counters.shaken_hands(handshaken.handshake);
     let connection = Connection::new(peer, local, PortProtocol::Https, handshaken.sni);
     match handshaken.protocol {
         tls::Protocol::Http1 => http1(handshaken.stream, state, connection).await,

@@ -99,8 +99,9 @@ impl Recorder {
         let next = Batch { text: Vec::with_capacity(BATCH + BATCH / 4), lines: 0 };
         let full = std::mem::replace(&mut *batch, next);
         let lines = full.lines;
-        if self.log.batches.try_send(full).is_err() {
-            self.counters.log_dropped.add(lines);
+        match self.log.batches.try_send(full) {
+            Ok(()) => self.counters.log_lines.add(lines),
+            Err(_) => self.counters.log_dropped.add(lines),
         }
     }
 

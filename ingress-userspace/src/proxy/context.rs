@@ -16,7 +16,7 @@ use super::body::RequestBody;
 use super::settings::Settings;
 use crate::routing::Snapshot;
 use crate::snapshot::Subscriber;
-use crate::upstream::{ClientTls, Policy, Upstreams};
+use crate::upstream::{ClientTls, Policy, UpstreamCounters, Upstreams};
 
 /// How exactly idle timeouts and lifetimes of upstream connections are kept.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -26,6 +26,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub struct ProxyContext {
     /// Index of the worker, from 0.
     pub worker: usize,
+    /// Workers of the process.
+    pub workers: usize,
     /// Cancelled when the worker drains: the next answer of a kept-alive connection is its last,
     /// GOAWAY on HTTP/2; what runs is finished.
     pub drain: CancellationToken,
@@ -54,12 +56,15 @@ impl ProxyContext {
         mut snapshots: Subscriber,
         drain: CancellationToken,
         tls: Arc<ClientTls>,
+        counters: Arc<UpstreamCounters>,
     ) -> Self {
+        let workers = snapshots.workers();
         let snapshot = Rc::new(snapshots.load().clone());
         let settings = Newest::new(settings);
-        let upstreams = Upstreams::new(worker, tls, policy(&settings.local));
+        let upstreams = Upstreams::new(worker, tls, policy(&settings.local), counters);
         Self {
             worker,
+            workers,
             drain,
             farewell: CancellationToken::new(),
             upstreams,

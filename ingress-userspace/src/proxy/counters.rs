@@ -1,9 +1,16 @@
 //! What a worker counts. Written by one thread, read by the scrape.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::Failure;
-use crate::metrics::{Counter, process};
+use crate::metrics::{Block, Counter, process};
+use crate::tls::Handshake;
+use crate::upstream::UpstreamCounters;
+
+mod export;
+
+pub use export::export;
 
 /// Of one worker's place: they go on when another thread takes it.
 #[derive(Debug, Default)]
@@ -36,8 +43,14 @@ pub struct Counters {
     pub received: Counter,
     /// Body bytes to clients.
     pub sent: Counter,
-    /// Access log lines that the writer could not take.
+    /// Requests that no route has won, and what could not be read as one.
+    pub unrouted: Block,
+    /// TLS handshakes, by [`Handshake::index`].
+    handshakes: [Counter; Handshake::COUNT],
+    /// Access log lines handed over, and those that the writer could not take.
+    pub log_lines: Counter,
     pub log_dropped: Counter,
+    pub upstream: Arc<UpstreamCounters>,
 }
 
 // === impl Counters ===
@@ -57,6 +70,10 @@ impl Counters {
     pub fn answered(&self, status: u16) {
         let class = usize::from(status / 100).clamp(1, 5) - 1;
         self.answers[class].add(1);
+    }
+
+    pub fn shaken_hands(&self, handshake: Handshake) {
+        self.handshakes[handshake.index()].add(1);
     }
 
     pub fn failed(&self, failure: Failure) {

@@ -204,7 +204,47 @@ impl Failure {
         }
     }
 
+    /// One of each kind, in the order of [`Failure::index`].
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::BadRequest(""),
+        Self::HeaderTimeout,
+        Self::BodyTimeout,
+        Self::BodyTooLarge,
+        Self::UriTooLong,
+        Self::HeadersTooLarge,
+        Self::Expectation,
+        Self::Misdirected,
+        Self::TransferCoding,
+        Self::MethodNotServed,
+        Self::Version,
+        Self::NoRoute,
+        Self::Closed(""),
+        Self::Overloaded,
+        Self::ClientGone,
+        Self::NoEndpoint(""),
+        Self::Connect,
+        Self::ConnectTimeout,
+        Self::UpstreamTls,
+        Self::SendTimeout,
+        Self::ReadTimeout,
+        Self::UpstreamClosed,
+        Self::BadResponse(""),
+        Self::Internal,
+    ];
+
     pub fn label(self) -> &'static str {
         Self::LABELS[self.index()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_its_own_index_and_label() {
+        for (index, failure) in Failure::ALL.into_iter().enumerate() {
+            assert_eq!((failure.index(), failure.label()), (index, Failure::LABELS[index]));
+        }
     }
 }

@@ -23,6 +23,7 @@ use std::time::Duration;
 use http::header::{CONTENT_LENGTH, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body::Body;
+use tokio::time::Instant;
 
 use super::body::{ReplyBody, RequestBody};
 use super::context::ProxyContext;
@@ -85,6 +86,8 @@ pub struct Outcome {
     pub endpoint: Option<SocketAddr>,
     /// Endpoints tried; more than 1 after a retry.
     pub attempts: u8,
+    /// From sending the request to the head of the endpoint's answer, retries included.
+    pub upstream: Option<Duration>,
 }
 
 // === impl Connection ===
@@ -162,7 +165,9 @@ async fn answer(
     let timeouts = filters.map(|filters| filters.timeouts).unwrap_or_default();
     let target = Target { id, cluster, upgrade, timeouts };
     let mut attempts = Attempts::default();
+    let sent = Instant::now();
     let answered = context.upstreams.send(target, request, &mut attempts).await;
+    outcome.upstream = Some(sent.elapsed());
     outcome.endpoint = attempts.endpoint;
     outcome.attempts = attempts.count;
     match answered? {

@@ -251,8 +251,14 @@ fn prepare(parts: WorkerParts, controls: &Controls) -> io::Result<Acceptor> {
     }
     let WorkerParts { index, listeners, settings, snapshots, load, tls, access_log, .. } = parts;
     let counters = controls.counters.clone();
-    let context =
-        ProxyContext::new(index, settings, snapshots, controls.drain.clone(), parts.upstream_tls);
+    let context = ProxyContext::new(
+        index,
+        settings,
+        snapshots,
+        controls.drain.clone(),
+        parts.upstream_tls,
+        counters.upstream.clone(),
+    );
     let state = Rc::new(WorkerState {
         context,
         access_log: access_log.map(|log| log.recorder(index, counters.clone())),

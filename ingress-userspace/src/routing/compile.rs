@@ -29,6 +29,7 @@ mod ledger;
 mod reconfigure;
 mod record;
 mod secrets;
+mod tallies;
 mod tls;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use super::cluster::ClusterId;
 use super::filters::Filters;
 use super::rewrite::Rewrite;
+use crate::metrics::Tally;
 use crate::model::PathKind;
 
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Route {
     pub hsts: Option<Arc<str>>,
     /// What annotations ask for beyond that; absent for most routes.
     pub filters: Option<Arc<Filters>>,
+    /// Where the workers count its requests. The same for all routes that had this id at the host.
+    pub tally: Arc<Tally>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

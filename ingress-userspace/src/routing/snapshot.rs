@@ -13,6 +13,7 @@ use super::listing::CertificateFacts;
 use super::matcher::Matcher;
 use super::route::Route;
 use super::trie::Trie;
+use crate::model::HostPattern;
 
 /// One version of everything that the workers need.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +96,16 @@ impl Snapshot {
         };
         let routes = routes.or(self.any.as_ref());
         routes.and_then(|routes| routes.find(path)).or(self.fallback.as_ref())
+    }
+
+    /// The routes of one host pattern.
+    pub(super) fn routes_of(&self, host: &HostPattern) -> Option<&HostRoutes> {
+        let routes = match host {
+            HostPattern::Any => self.any.as_ref(),
+            HostPattern::Exact(name) => self.hosts.exact.get(&**name),
+            HostPattern::Wildcard(parent) => self.hosts.wildcard.get(&**parent),
+        };
+        routes.map(|routes| &**routes)
     }
 
     pub fn cluster(&self, id: ClusterId) -> Option<&Arc<Cluster>> {

@@ -15,6 +15,7 @@ use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
+use super::counters::Opened;
 use super::io::{Io, Tunnel};
 use super::meter::{Meter, Metered, SendBody, Watch};
 use super::pool::Outgoing;
@@ -32,6 +33,7 @@ pub(super) struct Http1<B: Outgoing> {
     /// Requests sent so far.
     pub(super) requests: u64,
     pub(super) opened: Instant,
+    _counted: Opened,
     /// End of the last request.
     pub(super) used: Instant,
 }
@@ -47,7 +49,12 @@ pub(super) struct Lost<B> {
 // === impl Http1 ===
 
 impl<B: Outgoing> Http1<B> {
-    pub(super) async fn open(io: Io, policy: &Policy, now: Instant) -> Result<Box<Self>, Error> {
+    pub(super) async fn open(
+        io: Io,
+        policy: &Policy,
+        now: Instant,
+        counted: Opened,
+    ) -> Result<Box<Self>, Error> {
         let meter = Rc::new(Meter::default());
         let io = TokioIo::new(Metered { io, meter: meter.clone() });
         let headers = usize::try_from(policy.limits.upstream_headers).unwrap_or(usize::MAX);
@@ -61,6 +68,7 @@ impl<B: Outgoing> Http1<B> {
             watch: Watch::default(),
             requests: 0,
             opened: now,
+            _counted: counted,
             used: now,
         }))
     }

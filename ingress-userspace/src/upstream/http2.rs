@@ -19,6 +19,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
 
+use super::counters::Opened;
 use super::http1::Lost;
 use super::io::Io;
 use super::local::LocalExecutor;
@@ -59,7 +60,12 @@ pub(super) struct Stream<B: Outgoing> {
 // === impl Http2 ===
 
 impl<B: Outgoing> Http2<B> {
-    pub(super) async fn open(io: Io, policy: &Policy, now: Instant) -> Result<Self, Error> {
+    pub(super) async fn open(
+        io: Io,
+        policy: &Policy,
+        now: Instant,
+        counted: Opened,
+    ) -> Result<Self, Error> {
         let headers = u32::try_from(policy.limits.upstream_headers).unwrap_or(u32::MAX);
         let (sender, connection) = http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
@@ -71,7 +77,7 @@ impl<B: Outgoing> Http2<B> {
         let limit = Rc::new(Cell::new(connection.current_max_send_streams()));
         let allowed = limit.clone();
         tokio::task::spawn_local(async move {
-            let mut connection = connection;
+            let (mut connection, _counted) = (connection, counted);
             let ended = poll_fn(|cx| {
                 let polled = Pin::new(&mut connection).poll(cx);
                 allowed.set(connection.current_max_send_streams());

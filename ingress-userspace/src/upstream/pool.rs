@@ -18,7 +18,7 @@ use super::balance::Turn;
 use super::http1::Http1;
 use super::http2::Http2;
 use super::tls::ClientTls;
-use super::{BoxError, Policy};
+use super::{BoxError, Policy, UpstreamCounters};
 use crate::routing::{Cluster, ClusterId, Snapshot};
 
 /// When there are too many idle connections, this part of them is closed, oldest first.
@@ -39,6 +39,7 @@ pub struct Upstreams<B: Outgoing> {
 pub(super) struct Pool<B: Outgoing> {
     worker: usize,
     pub(super) tls: Arc<ClientTls>,
+    pub(super) counters: Arc<UpstreamCounters>,
     policy: RefCell<Rc<Policy>>,
     clusters: RefCell<Vec<Option<Rc<Members<B>>>>>,
     /// Idle HTTP/1 connections of all endpoints.
@@ -74,10 +75,17 @@ pub(super) struct Endpoint<B: Outgoing> {
 
 impl<B: Outgoing> Upstreams<B> {
     /// Time moves by [`Self::sweep`], which has to be called about once a second.
-    pub fn new(worker: usize, tls: Arc<ClientTls>, policy: Policy) -> Self {
+    pub fn new(
+        worker: usize,
+        tls: Arc<ClientTls>,
+        policy: Policy,
+        counters: Arc<UpstreamCounters>,
+    ) -> Self {
+        counters.begin();
         let pool = Pool {
             worker,
             tls,
+            counters,
             policy: RefCell::new(Rc::new(policy)),
             clusters: RefCell::default(),
             idle: Cell::new(0),
@@ -94,6 +102,7 @@ impl<B: Outgoing> Upstreams<B> {
     /// Closes what is too old or leads to endpoints that have left.
     pub fn sweep(&self, snapshot: &Snapshot) {
         self.pool.sweep(snapshot, Instant::now());
+        self.pool.counters.kept(self.pool.idle.get());
     }
 
     /// Idle HTTP/1 connections that are kept now.

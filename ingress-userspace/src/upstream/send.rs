@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use smallvec::SmallVec;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::body::{Lease, ResponseBody, Source, Visit};
 use super::connect::{Connected, connect};
@@ -82,6 +82,9 @@ impl<B: Outgoing> Upstreams<B> {
             let endpoint = &members.endpoints[index];
             attempts.endpoint = Some(endpoint.address);
             attempts.count += 1;
+            if attempts.count > 1 {
+                self.pool.counters.tried_again();
+            }
             let visit = Visit::new(endpoint.clone());
             let link = match self.pool.link(endpoint, cluster, fresh, &policy).await {
                 Ok(link) => link,
@@ -149,9 +152,11 @@ impl<B: Outgoing> Pool<B> {
         let multiplexed =
             matches!(cluster.protocol, UpstreamProtocol::H2c | UpstreamProtocol::H2Tls { .. });
         if multiplexed && let Some(stream) = endpoint.stream(self.now()) {
+            self.counters.requested(true);
             return Ok(Link::Http2(stream));
         }
         if !fresh && let Some(connection) = self.take(endpoint) {
+            self.counters.requested(true);
             return Ok(Link::Http1(connection));
         }
         // Rare, and large: not part of every request's future.
@@ -166,9 +171,15 @@ impl<B: Outgoing> Pool<B> {
         multiplexed: bool,
         policy: &Policy,
     ) -> Result<Link<B>, Error> {
+        let begun = Instant::now();
         let opening = self.open_now(endpoint, cluster, multiplexed, policy);
         let opened = timeout(policy.timeouts.upstream_connect, opening).await;
-        opened.unwrap_or(Err(Error::ConnectTimeout))
+        let opened = opened.unwrap_or(Err(Error::ConnectTimeout));
+        self.counters.connected(&opened, begun.elapsed());
+        if opened.is_ok() {
+            self.counters.requested(false);
+        }
+        opened
     }
 
     async fn open_now(
@@ -186,9 +197,11 @@ impl<B: Outgoing> Pool<B> {
             }
         }
         match connect(cluster, endpoint.address, &self.tls).await? {
-            Connected::Http1(io) => Http1::open(io, policy, self.now()).await.map(Link::Http1),
+            Connected::Http1(io) => {
+                Http1::open(io, policy, self.now(), self.counters.open()).await.map(Link::Http1)
+            }
             Connected::Http2(io) => {
-                let connection = Http2::open(io, policy, self.now()).await?;
+                let connection = Http2::open(io, policy, self.now(), self.counters.open()).await?;
                 let stream = connection.stream(self.now());
                 if !endpoint.gone() {
                     endpoint.multiplexed.borrow_mut().push(connection);

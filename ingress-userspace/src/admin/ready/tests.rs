@@ -37,6 +37,7 @@ fn view() -> View {
         running: vec![true, true],
         interfaces: vec![interface(Steer::Native, None)],
         vips: Vec::new(),
+        events: 0,
         kernel_error: None,
     }
 }

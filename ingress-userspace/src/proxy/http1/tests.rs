@@ -230,6 +230,7 @@ fn state(settings: Settings) -> WorkerState {
             Publisher::new(1).subscribe(0),
             CancellationToken::new(),
             Arc::new(ClientTls::new(rustls::RootCertStore::empty())),
+            Arc::default(),
         ),
         access_log: None,
         open: OpenConnections::new(LoadBoard::heap(1).slot(0), counters.clone()),

@@ -8,6 +8,8 @@ use crate::proxy::access_log::{Entry, Recorder};
 use crate::proxy::context::ProxyContext;
 use crate::proxy::counters::Counters;
 
+const SWITCHING: u16 = 101;
+
 #[derive(Debug)]
 pub struct WorkerState {
     pub context: ProxyContext,
@@ -30,6 +32,20 @@ impl WorkerState {
         self.counters.sent.add(entry.sent);
         if let Some(failure) = entry.failure {
             self.counters.failed(failure);
+        }
+        let block = match &entry.outcome.route {
+            Some(route) => route.tally.of(self.context.worker, self.context.workers),
+            None => &self.counters.unrouted,
+        };
+        block.answered(entry.status);
+        block.received.add(entry.received);
+        block.sent.add(entry.sent);
+        // An upgraded connection lasts as long as its client likes.
+        if entry.status != SWITCHING {
+            block.duration.observe(entry.duration);
+        }
+        if let Some(upstream) = entry.outcome.upstream {
+            block.upstream.observe(upstream);
         }
         if let Some(log) = &self.access_log {
             log.record(entry, &self.clock);

@@ -17,6 +17,7 @@ use crate::routing::{host as hosts, path as paths};
 use super::Compiler;
 use super::host::{self, Judged};
 use super::record::{Record, kind_name, path_field, path_text};
+use super::tallies::Tallies;
 use super::tls;
 
 mod cluster;
@@ -94,7 +95,8 @@ impl Compiler {
             if having > 0 && chosen.is_none() {
                 chosen = Some(pattern.clone());
             }
-            let context = self.context();
+            let tallies = Tallies::default();
+            let context = self.context(&tallies);
             let mut unheard = Vec::new();
             let tls = tls::associate(&pattern, &members, &self.secrets, self.now, &mut unheard);
             let all = host::judge(&pattern, &members, &tls, context);

@@ -11,6 +11,7 @@ use super::host::{self, CompiledHost, Context};
 use super::ledger::Source;
 use super::record::Record;
 use super::secrets::SecretKey;
+use super::tallies::Tallies;
 use super::{Compiled, Compiler, backends, endpoints, tls};
 
 // === impl Compiler ===
@@ -83,7 +84,7 @@ impl Compiler {
             .map(|known| &*known.record)
             .collect();
         let CompiledHost { routes, certificate, secrets, problems } =
-            host::compile(host, &members, self.context());
+            host::compile(host, &members, self.context(&self.tallies(host)));
         self.ledger.set(Source::Host(host.clone()), problems);
         self.watch(host, secrets);
 
@@ -149,7 +150,11 @@ impl Compiler {
                 ignored.push(problem.by(RuleId::C6));
             }
         }
-        self.snapshot.fallback = winner.and_then(|record| host::catch_all(record, self.context()));
+        let fallback = winner.and_then(|record| {
+            let tallies = Tallies::of_one(self.snapshot.fallback.as_ref());
+            host::catch_all(record, self.context(&tallies))
+        });
+        self.snapshot.fallback = fallback;
         self.ledger.set(Source::Fallback, ignored);
     }
 
@@ -179,13 +184,18 @@ impl Compiler {
         self.ledger.set(Source::DefaultCertificate, problem.into_iter().collect());
     }
 
-    pub(super) fn context(&self) -> Context<'_> {
+    fn tallies(&self, host: &HostPattern) -> Tallies<'_> {
+        Tallies::of(self.snapshot.routes_of(host))
+    }
+
+    pub(super) fn context<'a>(&'a self, tallies: &'a Tallies<'a>) -> Context<'a> {
         Context {
             settings: &self.settings,
             clusters: &self.clusters,
             secrets: &self.secrets,
             now: self.now,
             shut: false,
+            tallies,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::routing::snapshot::{HostCertificate, HostRoutes};
 use super::clusters::{ClusterKey, Clusters};
 use super::record::{Record, host_name};
 use super::secrets::{SecretKey, Secrets};
+use super::tallies::Tallies;
 use super::tls::{self, HostTls};
 
 mod candidate;
@@ -31,6 +32,8 @@ pub(super) struct Context<'a> {
     pub(super) now: i64,
     /// Every path of the host is closed.
     pub(super) shut: bool,
+    /// Of the host's routes before.
+    pub(super) tallies: &'a Tallies<'a>,
 }
 
 #[derive(Debug, Default)]
@@ -181,8 +184,10 @@ fn default_of(
     context: Context<'_>,
 ) -> Arc<Route> {
     let object = &record.order.object;
+    let id: Arc<str> = format!("{}/{}/default", object.namespace, object.name).into();
     Arc::new(Route {
-        id: format!("{}/{}/default", object.namespace, object.name).into(),
+        tally: context.tallies.get(&id),
+        id,
         namespace: object.namespace.clone(),
         ingress: object.name.clone(),
         path: "".into(),

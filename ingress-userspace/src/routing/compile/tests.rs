@@ -17,6 +17,7 @@ mod filters;
 mod hosts;
 mod paths;
 mod properties;
+mod tallies;
 mod tls;
 
 /// A compiler with what it made so far.

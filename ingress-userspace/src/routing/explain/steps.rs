@@ -31,6 +31,7 @@ pub(in crate::routing) fn steps(route: &Route, path: &str, question: &Question) 
         https_redirect,
         hsts,
         filters,
+        tally: _,
     } = route;
     let mut steps = Vec::new();
     if let Some(limit) = filters.as_deref().and_then(|filters| filters.request_body) {

@@ -19,6 +19,7 @@ fn route(id: usize) -> Arc<Route> {
         https_redirect: None,
         hsts: None,
         filters: None,
+        tally: Arc::default(),
     })
 }
 

@@ -64,12 +64,12 @@ impl Candidate<'_> {
         let object = &record.order.object;
         let written = path_text(path);
         let rewrite = record.rewrite_of(path).map(|target| Rewrite::new(written, target));
+        let (namespace, name) = (&object.namespace, &object.name);
+        let id: Arc<str> =
+            format!("{namespace}/{name}/rules[{}].paths[{}]", rule.index, path.index).into();
         Ok(Route {
-            id: format!(
-                "{}/{}/rules[{}].paths[{}]",
-                object.namespace, object.name, rule.index, path.index
-            )
-            .into(),
+            tally: context.tallies.get(&id),
+            id,
             namespace: object.namespace.clone(),
             ingress: object.name.clone(),
             path: written.into(),

@@ -61,12 +61,14 @@ pub(super) fn app_root(
         return;
     }
     let object = &winner.order.object;
+    let id: Arc<str> = format!("{}/{}/app-root", object.namespace, object.name).into();
     rules.retain(|rule| (&*rule.text, rule.way) != ("/", PathMatch::Exact));
     rules.push(PathRule {
         text: "/".into(),
         way: PathMatch::Exact,
         route: Arc::new(Route {
-            id: format!("{}/{}/app-root", object.namespace, object.name).into(),
+            tally: context.tallies.get(&id),
+            id,
             namespace: object.namespace.clone(),
             ingress: object.name.clone(),
             path: "/".into(),

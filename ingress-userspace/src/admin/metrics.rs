@@ -1,0 +1,202 @@
+//! The families that are made of what the administration sees: routes, configuration, kernel side,
+//! certificates, process. Those of the workers come from the [`Node`].
+//!
+//! Labels are bounded by what is configured: namespaces, Ingresses, Services, routes, statuses that
+//! occurred. Paths, hosts and clients are none. What is gone from the snapshot is gone from here.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Node;
+use super::control::{Silent, View};
+use super::ready;
+use super::status::{Interface, Steer};
+use crate::metrics::{Exposition, Form, Sum, process};
+use crate::routing::{Action, ClusterState, Snapshot};
+use crate::telemetry::budget;
+
+/// Namespace, Ingress and Service of a route; empty where there is none.
+type Owner<'a> = (&'a str, &'a str, &'a str);
+
+pub(super) fn text(node: &dyn Node, view: Result<&View, Silent>, form: Form) -> String {
+    let mut out = Exposition::new(form);
+    let version = env!("CARGO_PKG_VERSION");
+    out.info("genkan_build", "The program that runs.", &[("version", version)]);
+    process(&mut out);
+    let workers = node.workers();
+    let ready = ready::readiness(&workers, view).ready;
+    out.gauge("genkan_ready", "Whether traffic should be sent here.").number(&[], ready.into());
+    let snapshot = node.snapshot();
+    let served = workers.iter().map(|worker| worker.served).min().unwrap_or(0);
+    routes(&snapshot, node, &mut out);
+    snapshots(&snapshot, served, &mut out);
+    node.metrics(&mut out);
+    if let Ok(view) = view {
+        control(view, &mut out);
+        kernel(view, &mut out);
+    }
+    out.counter("genkan_log_lines_suppressed", "Diagnostics that one place wrote too often.")
+        .number(&[], budget::dropped());
+    out.finish()
+}
+
+/// By the names that every client library gives them, so that dashboards for processes work.
+fn process(out: &mut Exposition) {
+    let facts = process::Process::read();
+    out.counter("process_cpu_seconds", "User and system time.").real(&[], facts.cpu.as_secs_f64());
+    out.gauge("process_resident_memory_bytes", "Memory in use.").number(&[], facts.resident_bytes);
+    out.gauge("process_open_fds", "Open file descriptors.").number(&[], facts.open_files);
+    out.gauge("process_max_fds", "Limit of open file descriptors.").number(&[], facts.file_limit);
+    out.gauge("process_threads", "Threads.").number(&[], facts.threads);
+    out.gauge("process_start_time_seconds", "When the process began.")
+        .real(&[], epoch(process::started()));
+}
+
+fn routes(snapshot: &Snapshot, node: &dyn Node, out: &mut Exposition) {
+    let mut by_route: BTreeMap<(Owner<'_>, &str), Sum> = BTreeMap::new();
+    by_route.insert((("", "", ""), ""), node.unrouted());
+    snapshot.each_route(|_, route| {
+        let service = match route.action {
+            Action::Forward(id) => snapshot.cluster(id).map_or("", |cluster| &cluster.service),
+            Action::Refuse { .. } | Action::Redirect(_) => "",
+        };
+        let owner = (&*route.namespace, &*route.ingress, service);
+        // Defaults of one Ingress for several hosts share an id.
+        route.tally.add_to(by_route.entry((owner, &route.id)).or_default());
+    });
+    let mut family = out.counter("genkan_requests", "Answered requests by route and status.");
+    for ((owner, route), sum) in &by_route {
+        let statuses = sum.statuses.iter().map(|(status, n)| (Cow::Owned(status.to_string()), *n));
+        let others = (sum.others > 0).then_some((Cow::Borrowed("other"), sum.others));
+        for (status, number) in statuses.chain(others) {
+            let [namespace, ingress, service] = labels(owner);
+            let labels = [namespace, ingress, service, ("route", *route), ("status", &status)];
+            family.number(&labels, number);
+        }
+    }
+    let mut by_owner: BTreeMap<Owner<'_>, Sum> = BTreeMap::new();
+    for ((owner, _), sum) in &by_route {
+        let of_owner = by_owner.entry(*owner).or_default();
+        of_owner.received += sum.received;
+        of_owner.sent += sum.sent;
+        of_owner.duration.add(&sum.duration);
+        of_owner.upstream.add(&sum.upstream);
+    }
+    // A series that never moved says nothing.
+    by_owner.retain(|_, sum| sum.duration.count() + sum.received + sum.sent > 0);
+    let mut family = out.histogram(
+        "genkan_request_duration_seconds",
+        "From the head of a request to the end of its answer.",
+    );
+    for (owner, sum) in &by_owner {
+        family.distribution(&labels(owner), &sum.duration);
+    }
+    let mut family = out.histogram(
+        "genkan_upstream_response_seconds",
+        "From sending a request to the head of the answer of the endpoint.",
+    );
+    for (owner, sum) in by_owner.iter().filter(|(_, sum)| sum.upstream.count() > 0) {
+        family.distribution(&labels(owner), &sum.upstream);
+    }
+    let mut family = out.counter("genkan_request_body_bytes", "Body bytes from clients.");
+    for (owner, sum) in &by_owner {
+        family.number(&labels(owner), sum.received);
+    }
+    let mut family = out.counter("genkan_response_body_bytes", "Body bytes to clients.");
+    for (owner, sum) in &by_owner {
+        family.number(&labels(owner), sum.sent);
+    }
+}
+
+fn labels<'a>(owner: &Owner<'a>) -> [(&'static str, &'a str); 3] {
+    [("namespace", owner.0), ("ingress", owner.1), ("service", owner.2)]
+}
+
+fn snapshots(snapshot: &Snapshot, served: u64, out: &mut Exposition) {
+    out.gauge("genkan_snapshot_version", "Version of the published routes.")
+        .number(&[], snapshot.version);
+    out.gauge("genkan_snapshot_served_version", "Version that every worker serves or has passed.")
+        .number(&[], served);
+    out.gauge("genkan_hosts", "Host patterns that have routes.")
+        .number(&[], snapshot.host_count() as u64);
+    let (mut ready, mut not_ready, mut endpoints) = (0, 0, 0);
+    snapshot.each_cluster(|cluster| {
+        match cluster.state {
+            ClusterState::Ready => ready += 1,
+            ClusterState::NoEndpoints
+            | ClusterState::ServiceNotFound
+            | ClusterState::PortNotFound
+            | ClusterState::ExternalName => not_ready += 1,
+        }
+        endpoints += cluster.endpoints.len() as u64;
+    });
+    out.gauge("genkan_clusters", "Service ports that routes name, by whether they can serve.")
+        .number(&[("state", "ready")], ready)
+        .number(&[("state", "not_ready")], not_ready);
+    out.gauge("genkan_endpoints", "Endpoints that get requests.").number(&[], endpoints);
+    let mut family = out.gauge(
+        "genkan_certificate_expiry_timestamp_seconds",
+        "When the certificate of a Secret ends.",
+    );
+    snapshot.each_certificate(|facts| {
+        let labels = [("namespace", &*facts.namespace), ("secret", &*facts.secret)];
+        family.real(&labels, facts.not_after as f64);
+    });
+}
+
+fn control(view: &View, out: &mut Exposition) {
+    let configured = &view.configured;
+    out.gauge("genkan_config_last_change_timestamp_seconds", "When the configuration was taken.")
+        .real(&[], epoch(configured.taken));
+    out.gauge(
+        "genkan_config_last_reload_successful",
+        "Whether the last change of the configuration file was taken.",
+    )
+    .number(&[], configured.errors.is_empty().into());
+    out.counter("genkan_config_reloads", "Changes of the configuration file.")
+        .number(&[("result", "taken")], configured.reloads)
+        .number(&[("result", "refused")], configured.reloads_failed);
+    out.gauge("genkan_snapshot_published_timestamp_seconds", "When the routes were published.")
+        .real(&[], epoch(configured.published));
+    let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+    for problem in &*view.problems {
+        *reasons.entry(problem.reason.as_str()).or_default() += 1;
+    }
+    let mut family = out.gauge("genkan_problems", "Current problems of objects, by reason.");
+    for (reason, number) in reasons {
+        family.number(&[("reason", reason)], number);
+    }
+    out.gauge("genkan_draining", "Whether the process ends after what runs.")
+        .number(&[], view.draining.into());
+    out.counter("genkan_packet_events", "Sampled packets that were reported.")
+        .number(&[], view.events);
+}
+
+fn kernel(view: &View, out: &mut Exposition) {
+    let mut family =
+        out.gauge("genkan_interface_steer", "How packets of an interface come to steer: 1 is so.");
+    for Interface { name, steer, .. } in &view.interfaces {
+        for (mode, label) in [
+            (Steer::Native, "native"),
+            (Steer::Generic, "generic"),
+            (Steer::NotAttached, "not_attached"),
+        ] {
+            family.number(&[("interface", name), ("mode", label)], (mode == *steer).into());
+        }
+    }
+    let mut family = out.counter("genkan_vip_packets", "Packets and lookups of a VIP, by verdict.");
+    for vip in &view.vips {
+        for (verdict, number) in &vip.verdicts {
+            family.number(&[("vip", &vip.name), ("verdict", verdict)], *number);
+        }
+    }
+    let mut family = out.gauge("genkan_vip_rules", "Source rules of a VIP in the kernel.");
+    for vip in &view.vips {
+        family.number(&[("vip", &vip.name)], vip.rules as u64);
+    }
+}
+
+fn epoch(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
