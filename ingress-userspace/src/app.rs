@@ -28,6 +28,7 @@ use crate::admin::{Admin, Asks};
 use crate::agent::Agent;
 use crate::cli::RunOptions;
 use crate::config::Config;
+use crate::filter;
 use crate::handover::Holder;
 use crate::net::descriptors;
 use crate::proxy;
@@ -129,6 +130,7 @@ impl App {
             tls,
             upstream_tls: Arc::new(upstream_tls),
             access_log,
+            filters: filter::Shared::default(),
             places,
         };
         let workers = Workers::start(shared, &mut entrance)?;

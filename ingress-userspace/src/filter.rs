@@ -10,5 +10,14 @@ pub mod limit;
 pub mod redirect;
 pub mod target;
 
+use std::sync::Arc;
+
 pub use annotations::apply;
 pub use headers::{Origin, from_upstream, to_upstream};
+
+/// What the workers of a node keep together.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    pub limiter: Arc<limit::Limiter>,
+    pub passwords: Arc<auth::Passwords>,
+}

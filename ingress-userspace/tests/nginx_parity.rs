@@ -6,11 +6,17 @@
 //! or that says it differs and does not, fails. Each test prints its part of the table.
 #![allow(clippy::unwrap_used, reason = "a failure of test support is the failure of the test")]
 
+#[path = "nginx_parity/access.rs"]
+mod access;
 #[path = "nginx_parity/case.rs"]
 #[allow(dead_code, reason = "the vocabulary of cases, as far as their areas use it")]
 mod case;
+#[path = "nginx_parity/cors.rs"]
+mod cors;
 #[path = "nginx_parity/forwarding.rs"]
 mod forwarding;
+#[path = "nginx_parity/limits.rs"]
+mod limits;
 #[path = "nginx_parity/nginx.rs"]
 mod nginx;
 #[path = "nginx_parity/redirects.rs"]
@@ -22,7 +28,7 @@ mod upstream;
 
 use genkan::testing::require_tool;
 
-use case::Case;
+use case::{Case, Outcome};
 
 /// Runs all cases, prints the table, and fails with every difference that is not declared.
 fn compare(area: &str, cases: &[Case]) {
@@ -30,11 +36,11 @@ fn compare(area: &str, cases: &[Case]) {
         return;
     }
     let outcomes: Vec<_> = cases.iter().map(Case::run).collect();
-    println!("{area}: key | case | requests | beside nginx");
-    for (case, outcome) in cases.iter().zip(&outcomes) {
-        println!("{area}: {} | {} | {} | {}", case.key, case.what, case.requests(), outcome.word());
+    println!("{area}: key | case | our answers | beside nginx");
+    for (case, Outcome { statuses, verdict }) in cases.iter().zip(&outcomes) {
+        println!("{area}: {} | {} | {statuses} | {}", case.key, case.what, verdict.word());
     }
-    let failed: Vec<String> = outcomes.iter().filter_map(|outcome| outcome.failure()).collect();
+    let failed: Vec<String> = outcomes.iter().filter_map(|one| one.verdict.failure()).collect();
     assert!(failed.is_empty(), "{} of {}:\n{}", failed.len(), cases.len(), failed.join("\n"));
 }
 
@@ -51,4 +57,19 @@ fn redirects_and_rewrites_are_those_of_nginx() {
 #[test]
 fn limits_and_timeouts_of_forwarding_are_those_of_nginx() {
     compare("upstream", &upstream::cases());
+}
+
+#[test]
+fn sources_are_admitted_as_nginx_admits_them() {
+    compare("access", &access::cases());
+}
+
+#[test]
+fn clients_are_limited_as_nginx_limits_them() {
+    compare("limits", &limits::cases());
+}
+
+#[test]
+fn other_origins_are_answered_as_nginx_answers_them() {
+    compare("cors", &cors::cases());
 }

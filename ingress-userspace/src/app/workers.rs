@@ -14,6 +14,7 @@ use ingress_common::worker::MAX_WORKERS;
 
 use super::entrance::{Entrance, Opened};
 use crate::config::Config;
+use crate::filter;
 use crate::handover::Lent;
 use crate::metrics::process;
 use crate::net::cpu;
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     pub(super) tls: tls::Acceptor,
     pub(super) upstream_tls: Arc<ClientTls>,
     pub(super) access_log: Option<AccessLog>,
+    pub(super) filters: filter::Shared,
     pub(super) places: Vec<Place>,
     /// One for each place.
     pub(super) counters: Arc<[Arc<Counters>]>,
@@ -182,6 +184,7 @@ fn spawn(shared: &Shared, index: usize, entrance: &mut Entrance) -> anyhow::Resu
         tls: shared.tls.clone(),
         upstream_tls: shared.upstream_tls.clone(),
         access_log: shared.access_log.clone(),
+        filters: shared.filters.clone(),
     };
     let handle = worker::spawn(parts).with_context(|| format!("worker {index}"))?;
     entrance.admit(index, &opened).with_context(|| format!("listeners of worker {index}"))?;

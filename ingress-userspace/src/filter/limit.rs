@@ -16,7 +16,7 @@ use crate::routing::access::Limits;
 
 mod table;
 
-pub use table::{Held, Table};
+pub use table::{Held, Source, Table};
 
 /// How long a worker keeps its handle to a table that nobody asks for.
 const FORGET: Duration = Duration::from_secs(60);
@@ -91,14 +91,21 @@ impl Limiting {
     }
 
     /// Counts a request. What is returned, if anything, is to be kept until the request has ended.
+    /// `by_network`: IPv6 clients count by /64.
     ///
     /// # Errors
     ///
     /// The limit that the client has reached.
-    pub fn admit(&self, limits: &Limits, source: IpAddr) -> Result<Option<Held>, Refused> {
-        if limits.exempt.contains(source) {
+    pub fn admit(
+        &self,
+        limits: &Limits,
+        client: IpAddr,
+        by_network: bool,
+    ) -> Result<Option<Held>, Refused> {
+        if limits.exempt.contains(client) {
             return Ok(None);
         }
+        let source = Source::new(client, by_network);
         let now = self.shared.now();
         let known = self.known.borrow();
         if let Some(known) = known.get(&limits.id) {

@@ -5,7 +5,8 @@
 //! not understood closes the paths instead (C13, D20), and so does a name that looks like one. The
 //! nginx prefix is read in compat mode only (D19), and our own prefix wins over it.
 //!
-//! [`table`] lists the keys, [`parse`] the grammars of values, [`unknown`] judges other names.
+//! [`table`] lists the keys, [`parse`], [`access`] and [`cors`] the grammars of values, [`unknown`]
+//! judges other names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use super::options::IngressOptions;
 use super::problem::Reason;
 use super::rule::RuleId;
 
+mod access;
+mod cors;
 mod parse;
 mod table;
 mod unknown;
@@ -79,6 +82,14 @@ pub(super) fn read(
     }
     for (index, given) in given {
         known_key(report, &at.entry(given.full), &KEYS[index], given.value, &mut out);
+    }
+    if let Some((key, (reason, message))) = access::incomplete(&out.options.access)
+        && !out.closed
+    {
+        let given =
+            annotations.keys().find(|full| split(full).is_some_and(|(name, _)| name == key));
+        let at = at.entry(given.map_or(key, String::as_str));
+        out.without(report, &at, Group::Access(Scope::Paths), reason, &message);
     }
     if !rules.nginx {
         out.unread = unread(annotations, rules);

@@ -6,12 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::net::sources::AddressSet;
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct IngressOptions {
     pub rewrite: RewriteOptions,
     pub redirects: RedirectOptions,
     pub upstream: UpstreamOptions,
     pub headers: HeaderOptions,
+    pub cors: CorsOptions,
+    pub access: AccessOptions,
     /// C13: an access rule that holds for whole hosts is asked for and cannot be enforced: every
     /// path of the hosts of this Ingress is closed, whoever it belongs to.
     pub closes_hosts: bool,
@@ -56,6 +60,59 @@ pub struct UpstreamOptions {
 pub struct HeaderOptions {
     /// `X-Forwarded-Prefix` of rewritten requests.
     pub forwarded_prefix: Option<Arc<str>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CorsOptions {
+    pub enabled: bool,
+    /// `*`, or `scheme://host[:port]` with `*.` for one label; empty = nobody.
+    pub origins: Option<Vec<Arc<str>>>,
+    pub methods: Option<Arc<str>>,
+    pub headers: Option<Arc<str>>,
+    pub expose: Option<Arc<str>>,
+    pub credentials: Option<bool>,
+    /// In seconds.
+    pub max_age: Option<u64>,
+}
+
+/// Who may send requests, and how many.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AccessOptions {
+    pub allow: Option<AddressSet>,
+    pub deny: Option<AddressSet>,
+    pub limits: LimitOptions,
+    pub auth: AuthOptions,
+    /// A source of the allow list needs no password, and a password opens what the lists refuse.
+    pub satisfy_any: bool,
+}
+
+/// For each client.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LimitOptions {
+    pub per_second: Option<u32>,
+    pub per_minute: Option<u32>,
+    pub burst_multiplier: Option<u32>,
+    /// Requests under way at a time.
+    pub connections: Option<u32>,
+    /// Clients without limits.
+    pub exempt: Option<AddressSet>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuthOptions {
+    /// Basic authentication is asked for.
+    pub basic: bool,
+    pub secret: Option<SecretName>,
+    /// Each key of the Secret is a user; else the key `auth` is a password file.
+    pub map: bool,
+    pub realm: Option<Arc<str>>,
+}
+
+/// A Secret as an annotation names it; without namespace it is in that of the Ingress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretName {
+    pub namespace: Option<Arc<str>>,
+    pub name: Arc<str>,
 }
 
 /// How the pods of a backend are spoken to.

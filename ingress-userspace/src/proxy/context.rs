@@ -14,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::RequestBody;
 use super::settings::Settings;
+use crate::filter;
+use crate::filter::auth::Passwords;
+use crate::filter::limit::Limiting;
 use crate::routing::Snapshot;
 use crate::snapshot::Subscriber;
 use crate::upstream::{ClientTls, Policy, UpstreamCounters, Upstreams};
@@ -34,6 +37,9 @@ pub struct ProxyContext {
     /// Cancelled when idle connections of HTTP/1 end, at once or some time after the drain began.
     pub farewell: CancellationToken,
     pub upstreams: Upstreams<RequestBody>,
+    /// Counts the requests of routes with limits.
+    pub limiting: Limiting,
+    pub passwords: Arc<Passwords>,
     settings: RefCell<Newest<Settings>>,
     snapshots: RefCell<Subscriber>,
     snapshot: RefCell<Rc<Arc<Snapshot>>>,
@@ -57,6 +63,7 @@ impl ProxyContext {
         drain: CancellationToken,
         tls: Arc<ClientTls>,
         counters: Arc<UpstreamCounters>,
+        filters: filter::Shared,
     ) -> Self {
         let workers = snapshots.workers();
         let snapshot = Rc::new(snapshots.load().clone());
@@ -68,6 +75,8 @@ impl ProxyContext {
             drain,
             farewell: CancellationToken::new(),
             upstreams,
+            limiting: Limiting::new(filters.limiter),
+            passwords: filters.passwords,
             settings: RefCell::new(settings),
             snapshots: RefCell::new(snapshots),
             snapshot: RefCell::new(snapshot),
@@ -83,8 +92,8 @@ impl ProxyContext {
         settings.local.clone()
     }
 
-    /// Keeps the pools in order. Runs as long as the worker, also while it drains; `beat` is called
-    /// each time.
+    /// Keeps pools and tables in order. Runs as long as the worker, also while it drains; `beat` is
+    /// called each time.
     pub async fn maintain(&self, beat: impl Fn()) {
         let mut ticks = tokio::time::interval(SWEEP);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -93,6 +102,7 @@ impl ProxyContext {
             beat();
             self.settings();
             self.upstreams.sweep(&self.snapshot());
+            self.limiting.sweep();
         }
     }
 

@@ -34,6 +34,15 @@ pub enum Failure {
     NoRoute,
     #[error("closed by configuration: {0}")]
     Closed(&'static str),
+    #[error("source address not admitted by the route")]
+    Forbidden,
+    #[error("no right user and password")]
+    Unauthorized,
+    /// The status depends on whom we are compatible with (D11).
+    #[error("the route's limit for one client is reached")]
+    Limited(StatusCode),
+    #[error("too many passwords wait to be checked")]
+    PasswordsBusy,
     #[error("too many connections on this worker")]
     Overloaded,
     #[error("client went away")]
@@ -82,7 +91,10 @@ impl Failure {
             Self::TransferCoding | Self::MethodNotServed => StatusCode::NOT_IMPLEMENTED,
             Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::Closed(_) | Self::Overloaded | Self::NoEndpoint(_) => {
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Limited(status) => status,
+            Self::Closed(_) | Self::Overloaded | Self::NoEndpoint(_) | Self::PasswordsBusy => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             // nginx's code for the log; nobody is left to read it.
@@ -110,6 +122,9 @@ impl Failure {
             | Self::TransferCoding
             | Self::MethodNotServed
             | Self::Version
+            | Self::Forbidden
+            | Self::Unauthorized
+            | Self::Limited(_)
             | Self::ClientGone => Side::Client,
             Self::NoRoute | Self::Closed(_) => Side::Configuration,
             Self::NoEndpoint(_)
@@ -120,7 +135,7 @@ impl Failure {
             | Self::ReadTimeout
             | Self::UpstreamClosed
             | Self::BadResponse(_) => Side::Upstream,
-            Self::Overloaded | Self::Internal => Side::Ourselves,
+            Self::Overloaded | Self::PasswordsBusy | Self::Internal => Side::Ourselves,
         }
     }
 
@@ -144,7 +159,7 @@ impl Failure {
         )
     }
 
-    pub const COUNT: usize = 24;
+    pub const COUNT: usize = 28;
 
     /// By [`Failure::index`]: labels of metrics, words of the access log.
     pub const LABELS: [&'static str; Self::COUNT] = [
@@ -172,6 +187,10 @@ impl Failure {
         "upstream_closed",
         "bad_response",
         "internal",
+        "forbidden",
+        "unauthorized",
+        "limited",
+        "passwords_busy",
     ];
 
     /// Dense, for counters.
@@ -201,6 +220,10 @@ impl Failure {
             Self::UpstreamClosed => 21,
             Self::BadResponse(_) => 22,
             Self::Internal => 23,
+            Self::Forbidden => 24,
+            Self::Unauthorized => 25,
+            Self::Limited(_) => 26,
+            Self::PasswordsBusy => 27,
         }
     }
 
@@ -230,6 +253,10 @@ impl Failure {
         Self::UpstreamClosed,
         Self::BadResponse(""),
         Self::Internal,
+        Self::Forbidden,
+        Self::Unauthorized,
+        Self::Limited(StatusCode::TOO_MANY_REQUESTS),
+        Self::PasswordsBusy,
     ];
 
     pub fn label(self) -> &'static str {

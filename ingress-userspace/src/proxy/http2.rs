@@ -186,7 +186,9 @@ async fn exchange(
         Reply::Response(response) => response,
         Reply::Failed(failure) => {
             record.failed(failure);
-            respond::failure(failure, grpc)
+            let mut response = respond::failure(failure, grpc);
+            record.outcome.complete(Some(failure), response.headers_mut());
+            response
         }
         // No request of HTTP/2 asks for an upgrade.
         Reply::Switch { .. } => {

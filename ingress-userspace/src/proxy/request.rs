@@ -5,8 +5,10 @@
 //! | read | host (H7) and path (D7), each brought into its one form | 400, 501 for CONNECT |
 //! | route | exact, wildcard, any host; path; default | 404 (C8) |
 //! | measure | the limit of the route for the body; what the client announces | 413 |
-//! | redirect | what has moved, then HTTP to HTTPS (T11) | - |
+//! | sources | natively here, the allow and deny lists of the route (D21) | 403 |
+//! | redirect | what has moved, preflights of browsers, then HTTP to HTTPS (T11) | - |
 //! | refuse | what configuration or a missing endpoint closes | 503 (C9, C12, C13) |
+//! | admit | rates, requests at a time, lists, passwords (8.3, D21) | 401, 403, 429 or 503 |
 //! | rewrite | target of the route, header fields (8.5), those of annotations | 400 |
 //! | send | endpoint, connection, request, head of the answer | 502, 503, 504 |
 //! | answer | fields of the connection removed, HSTS (T13) | 502 |
@@ -20,8 +22,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http::header::{
+    CONTENT_LENGTH, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -30,13 +34,18 @@ use super::context::ProxyContext;
 use super::error::Failure;
 use crate::config::PortProtocol;
 use crate::filter::headers::{self, Origin};
-use crate::filter::{self, redirect, target};
+use crate::filter::limit::Held;
+use crate::filter::{self, cors, redirect, target};
+use crate::routing::access::Auth;
 use crate::routing::{self, Action, Cluster, ClusterId, RequestHost, Route, Snapshot};
 use crate::upstream::{Answer, Attempts, Target, Tunnel};
 
+mod access;
 mod failure;
 mod host;
 mod redirects;
+
+use access::Gate;
 
 /// A request with this field panics in test builds: the tests of what follows need one that does.
 #[cfg(feature = "testing")]
@@ -78,8 +87,8 @@ pub enum Reply {
     },
 }
 
-/// What the access log and the counters want to know of a served request.
-#[derive(Debug, Clone, Default)]
+/// What is known of a served request besides the answer; lives until the request has ended.
+#[derive(Debug, Default)]
 pub struct Outcome {
     pub route: Option<Arc<Route>>,
     /// The endpoint that answered, or was tried last.
@@ -88,6 +97,10 @@ pub struct Outcome {
     pub attempts: u8,
     /// From sending the request to the head of the endpoint's answer, retries included.
     pub upstream: Option<Duration>,
+    /// What an origin that may read the answer is told.
+    allowed_origin: Option<HeaderValue>,
+    /// Counts the request as under way, for the limit of its client.
+    held: Option<Held>,
 }
 
 // === impl Connection ===
@@ -106,6 +119,25 @@ impl Connection {
     }
 }
 
+// === impl Outcome ===
+
+impl Outcome {
+    /// Adds what the route says about each of its answers. `failure`: the answer is ours.
+    pub fn complete(&self, failure: Option<Failure>, fields: &mut HeaderMap) {
+        let Some(filters) = self.route.as_ref().and_then(|route| route.filters.as_deref()) else {
+            return;
+        };
+        if let Some(cors) = &filters.cors {
+            cors::answer(cors, self.allowed_origin.as_ref(), fields);
+        }
+        if failure == Some(Failure::Unauthorized)
+            && let Some(Auth::Basic(basic)) = filters.access.as_ref().map(|access| &access.auth)
+        {
+            fields.insert(WWW_AUTHENTICATE, basic.challenge.clone());
+        }
+    }
+}
+
 /// Serves one request. Never fails: a [`Failure`] becomes its answer.
 pub async fn serve(
     context: &ProxyContext,
@@ -116,7 +148,11 @@ pub async fn serve(
     assert!(!request.headers().contains_key(PANIC), "asked to panic by a test");
     let mut outcome = Outcome::default();
     let reply = answer(context, connection, request, &mut outcome).await;
-    Served { reply: reply.unwrap_or_else(Reply::Failed), outcome }
+    let mut reply = reply.unwrap_or_else(Reply::Failed);
+    if let Reply::Response(response) = &mut reply {
+        outcome.complete(None, response.headers_mut());
+    }
+    Served { reply, outcome }
 }
 
 async fn answer(
@@ -148,13 +184,29 @@ async fn answer(
     if request.body().announces_too_much() {
         return Err(Failure::BodyTooLarge);
     }
+    let gate = filters.and_then(|f| f.access.as_deref());
+    let gate = gate.map(|access| Gate::new(context, access, connection.peer.ip()));
+    if let Some(cors) = filters.and_then(|filters| filters.cors.as_deref()) {
+        outcome.allowed_origin = cors::allowed(cors, request.headers());
+    }
+    if let Some(gate) = &gate {
+        gate.judge_early()?;
+    }
     if let Action::Redirect(moved) = &route.action {
         return redirects::moved(moved, https, named.as_ref(), connection.local);
+    }
+    if cors::is_preflight(request.method(), outcome.allowed_origin.as_ref()) {
+        let mut answer = Response::new(ReplyBody::Empty);
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        return Ok(Reply::Response(answer));
     }
     if !https && let Some(redirect) = redirect::applies(route) {
         return redirects::to_https(redirect, host, connection.local.ip(), &uri);
     }
     let (id, cluster) = destination(&snapshot, route)?;
+    if let Some(gate) = &gate {
+        outcome.held = gate.admit(cluster, request.headers_mut()).await?;
+    }
 
     *request.uri_mut() = target_of(route, &uri, &path)?;
     let upgrade = prepare(&mut request, connection, named.as_ref());

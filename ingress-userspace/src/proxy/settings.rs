@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use hashbrown::HashMap;
 use ipnet::IpNet;
 
-use crate::config::{Config, Limits, PortProtocol, Timeouts, TlsConfig, VipConfig};
+use crate::config::{Compat, Config, Limits, PortProtocol, Timeouts, TlsConfig, VipConfig};
 use crate::net::sources::SourceRules;
 
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     pub limits: Limits,
     pub tls: TlsConfig,
+    /// ingress-nginx's order of answers and status of limits (D11, D21).
+    pub nginx: bool,
 }
 
 // === impl Settings ===
@@ -51,6 +53,7 @@ impl From<&Config> for Settings {
             timeouts: config.timeouts,
             limits: config.limits,
             tls: config.tls.clone(),
+            nginx: config.compat == Compat::Nginx,
         }
     }
 }

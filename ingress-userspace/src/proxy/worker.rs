@@ -25,6 +25,7 @@ use super::access_log::AccessLog;
 use super::context::ProxyContext;
 use super::counters::Counters;
 use super::settings::Settings;
+use crate::filter;
 use crate::net::cpu;
 use crate::net::load::LoadSlot;
 use crate::snapshot::Subscriber;
@@ -61,6 +62,8 @@ pub struct WorkerParts {
     pub upstream_tls: Arc<ClientTls>,
     /// Absent: the access log is off.
     pub access_log: Option<AccessLog>,
+    /// Shared with the other workers.
+    pub filters: filter::Shared,
 }
 
 /// The app's side of a running worker.
@@ -250,14 +253,16 @@ fn prepare(parts: WorkerParts, controls: &Controls) -> io::Result<Acceptor> {
         cpu::stay_on(cpu)?;
     }
     let WorkerParts { index, listeners, settings, snapshots, load, tls, access_log, .. } = parts;
+    let (upstream_tls, filters) = (parts.upstream_tls, parts.filters);
     let counters = controls.counters.clone();
     let context = ProxyContext::new(
         index,
         settings,
         snapshots,
         controls.drain.clone(),
-        parts.upstream_tls,
+        upstream_tls,
         counters.upstream.clone(),
+        filters,
     );
     let state = Rc::new(WorkerState {
         context,

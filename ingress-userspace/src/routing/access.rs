@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 
 use crate::htpasswd::Users;
 use crate::net::sources::{AddressSet, SourceRules};
@@ -14,13 +14,10 @@ use crate::net::sources::{AddressSet, SourceRules};
 pub struct Access {
     pub limits: Option<Limits>,
     pub sources: Option<SourceRules>,
-    pub auth: Option<Auth>,
+    pub auth: Auth,
     /// `satisfy: any`: a source that the allow list names needs no password, and a password opens
     /// what the lists refuse.
     pub satisfy_any: bool,
-    /// D21: the lists are asked before anything else is answered, not after redirects, preflights
-    /// and limits as in ingress-nginx.
-    pub sources_first: bool,
 }
 
 /// Rates that an Ingress can have: of a second and of a minute.
@@ -36,10 +33,6 @@ pub struct Limits {
     pub connections: Option<u32>,
     /// Clients without limits.
     pub exempt: AddressSet,
-    /// IPv6 clients count by /64.
-    pub by_network: bool,
-    /// What a refused request is answered with (D11).
-    pub status: StatusCode,
 }
 
 /// A leaky bucket, in nanoseconds.
@@ -51,9 +44,18 @@ pub struct Rate {
     pub burst: u64,
 }
 
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Auth {
+    #[default]
+    None,
+    Basic(Basic),
+    /// Asked for, but nobody can come in: there is no usable Secret. 503.
+    Unusable,
+}
+
 /// Basic authentication (RFC 7617).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Auth {
+pub struct Basic {
     pub users: Arc<Users>,
     /// Value of `WWW-Authenticate`.
     pub challenge: HeaderValue,
@@ -79,9 +81,9 @@ impl Rate {
     }
 }
 
-// === impl Auth ===
+// === impl Basic ===
 
-impl Auth {
+impl Basic {
     /// `None`: the realm does not fit into a header field.
     pub fn new(users: Arc<Users>, realm: &str) -> Option<Self> {
         let mut challenge = String::from("Basic realm=\"");
@@ -115,13 +117,13 @@ mod tests {
             ("a\r\nX: y", None),
             ("a\0", None),
         ] {
-            let auth = Auth::new(Arc::default(), realm);
+            let auth = Basic::new(Arc::default(), realm);
             assert_eq!(
                 auth.as_ref().map(|a| a.challenge.to_str().unwrap()),
                 challenge,
                 "{realm:?}"
             );
         }
-        assert!(Auth::new(Arc::default(), "für alle").is_some());
+        assert!(Basic::new(Arc::default(), "für alle").is_some());
     }
 }

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+mod access;
 mod steps;
 
 pub use steps::Step;

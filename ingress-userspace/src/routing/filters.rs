@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::access::Access;
+use super::cors::Cors;
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filters {
     /// Instead of `limits.request_body`, in bytes; 0 = no limit.
@@ -17,6 +20,8 @@ pub struct Filters {
     pub upstream_host: Option<HeaderValue>,
     /// `X-Forwarded-Prefix`, when the path is rewritten.
     pub forwarded_prefix: Option<HeaderValue>,
+    pub access: Option<Box<Access>>,
+    pub cors: Option<Box<Cors>>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

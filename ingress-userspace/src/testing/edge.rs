@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use crate::config::{Config, PortProtocol};
+use crate::filter;
 use crate::model::{self, Change, Kind, Origin, Problem};
 use crate::net::listen::listen_direct;
 use crate::net::load::LoadBoard;
@@ -87,7 +88,7 @@ impl EdgeBuilder {
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let tls = tls::Acceptor::new(publisher.head()).unwrap();
         let upstream_tls = Arc::new(ClientTls::new(self.upstream_roots));
-        let board = LoadBoard::heap(self.workers);
+        let (board, filters) = (LoadBoard::heap(self.workers), filter::Shared::default());
         let start = |(index, (http, https)): (usize, (std::net::TcpListener, _))| {
             let https: std::net::TcpListener = https;
             let (plain, encrypted) = (http.local_addr().unwrap(), https.local_addr().unwrap());
@@ -102,6 +103,7 @@ impl EdgeBuilder {
                 tls: tls.clone(),
                 upstream_tls: upstream_tls.clone(),
                 access_log: self.access_log.clone(),
+                filters: filters.clone(),
             };
             Worker { handle: spawn(parts).unwrap(), http: plain, https: encrypted }
         };
@@ -140,6 +142,11 @@ impl Edge {
 
     pub fn https(&self) -> SocketAddr {
         self.workers[0].https
+    }
+
+    /// The HTTP address of one worker.
+    pub fn http_of(&self, worker: usize) -> SocketAddr {
+        self.workers[worker].http
     }
 
     /// The HTTPS address of one worker.

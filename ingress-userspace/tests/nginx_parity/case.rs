@@ -1,5 +1,7 @@
 //! One row of the table: an Ingress, the same in nginx's words, requests, and what is compared.
 
+use std::collections::BTreeMap;
+
 use genkan::testing::backend::{Answer, Backend};
 use genkan::testing::story::Request;
 
@@ -40,7 +42,13 @@ pub(crate) enum Ask {
 }
 
 /// What became of a case.
-pub(crate) enum Outcome {
+pub(crate) struct Outcome {
+    /// Our answers by status, such as `200 x6, 503 x2`.
+    pub(crate) statuses: String,
+    pub(crate) verdict: Verdict,
+}
+
+pub(crate) enum Verdict {
     Equal,
     /// Differs as declared.
     Differs(&'static str),
@@ -78,7 +86,9 @@ impl Case {
     }
 
     /// An annotation with nginx's prefix.
+    /// The last one of a key counts.
     pub(crate) fn annotate(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.annotations.retain(|(given, _)| *given != key);
         self.annotations.push((key, value.into()));
         self
     }
@@ -170,10 +180,6 @@ impl Case {
         self
     }
 
-    pub(crate) fn requests(&self) -> usize {
-        self.asks.len()
-    }
-
     pub(crate) fn run(&self) -> Outcome {
         let (theirs, ours) = self.hear_both();
         let different: Vec<String> = theirs
@@ -185,16 +191,23 @@ impl Case {
                 format!("  request {number}: nginx\n    {theirs}\n  genkan\n    {ours}")
             })
             .collect();
-        match (self.differs, different.is_empty()) {
-            (None, true) => Outcome::Equal,
-            (Some(reason), false) => Outcome::Differs(reason),
+        let verdict = match (self.differs, different.is_empty()) {
+            (None, true) => Verdict::Equal,
+            (Some(reason), false) => Verdict::Differs(reason),
             (None, false) => self.wrong(&different.join("\n")),
             (Some(reason), true) => self.wrong(&format!("  is equal, but declared: {reason}")),
+        };
+        let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
+        for heard in &ours {
+            *statuses.entry(heard.status()).or_default() += 1;
         }
+        let statuses: Vec<String> =
+            statuses.iter().map(|(status, count)| format!("{status} x{count}")).collect();
+        Outcome { statuses: statuses.join(", "), verdict }
     }
 
-    fn wrong(&self, why: &str) -> Outcome {
-        Outcome::Wrong(format!("{} ({}):\n{why}", self.key, self.what))
+    fn wrong(&self, why: &str) -> Verdict {
+        Verdict::Wrong(format!("{} ({}):\n{why}", self.key, self.what))
     }
 
     fn hear_both(&self) -> (Vec<Heard>, Vec<Heard>) {
@@ -222,9 +235,9 @@ impl Case {
     }
 }
 
-// === impl Outcome ===
+// === impl Verdict ===
 
-impl Outcome {
+impl Verdict {
     pub(crate) fn word(&self) -> String {
         match self {
             Self::Equal => "equal".to_owned(),

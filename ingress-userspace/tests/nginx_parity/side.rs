@@ -114,6 +114,14 @@ impl Side<'_> {
     }
 }
 
+// === impl Heard ===
+
+impl Heard {
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+}
+
 // === impl Seen ===
 
 impl Seen {

@@ -48,6 +48,10 @@ struct Place {
     open: u32,
 }
 
+/// Whose requests are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source(u128);
+
 /// A request under way; dropped when it ends, whichever way.
 #[derive(Debug)]
 pub struct Held {
@@ -68,10 +72,10 @@ impl Table {
     pub fn admit(
         table: &Arc<Self>,
         limits: &Limits,
-        source: IpAddr,
+        source: Source,
         now: u64,
     ) -> Result<Option<Held>, Refused> {
-        let source = key(source, limits.by_network);
+        let Source(source) = source;
         let mut set = table.set(source);
         let place = set.place(source, now).ok_or(Refused::Full)?;
         let mut after = place.empty_at;
@@ -122,13 +126,17 @@ fn lock(set: &Mutex<Set>) -> MutexGuard<'_, Set> {
     set.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `by_network`: IPv6 sources count by /64, which is what one client has of them.
-fn key(source: IpAddr, by_network: bool) -> u128 {
-    match source.to_canonical() {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        // Bit 0 tells the network ::/64 from a free place.
-        IpAddr::V6(address) if by_network => address.to_bits() >> 64 << 64 | 1,
-        IpAddr::V6(address) => address.to_bits(),
+// === impl Source ===
+
+impl Source {
+    /// `by_network`: IPv6 clients count by /64, which is what one of them has.
+    pub fn new(address: IpAddr, by_network: bool) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+            // Bit 0 tells the network ::/64 from a free place.
+            IpAddr::V6(address) if by_network => address.to_bits() >> 64 << 64 | 1,
+            IpAddr::V6(address) => address.to_bits(),
+        })
     }
 }
 

@@ -7,18 +7,15 @@ use crate::routing::access::Rate;
 const SECOND: u64 = 1_000_000_000;
 
 fn limits(rates: [Option<Rate>; 2], connections: Option<u32>) -> Limits {
-    Limits {
-        id: "ns/i".into(),
-        rates,
-        connections,
-        exempt: AddressSet::default(),
-        by_network: false,
-        status: http::StatusCode::SERVICE_UNAVAILABLE,
-    }
+    Limits { id: "ns/i".into(), rates, connections, exempt: AddressSet::default() }
 }
 
-fn client(number: u32) -> IpAddr {
+fn address(number: u32) -> IpAddr {
     IpAddr::V4((0x0a00_0000 + number).into())
+}
+
+fn client(number: u32) -> Source {
+    Source::new(address(number), false)
 }
 
 /// Requests that come at these times, and whether each is admitted.
@@ -81,19 +78,19 @@ fn exempt_sources_have_no_limits() {
     let limits = Limits { exempt, ..limits([Some(Rate::per_minute(1, 1)), None], Some(1)) };
     let limiting = Limiting::new(Arc::default());
     let held: Vec<_> =
-        (0..9).map(|_| limiting.admit(&limits, client(1)).unwrap().is_some()).collect();
+        (0..9).map(|_| limiting.admit(&limits, address(1), false).unwrap().is_some()).collect();
     assert_eq!(held, [false; 9]);
-    let _held = limiting.admit(&limits, client(2)).unwrap().unwrap();
-    assert_eq!(limiting.admit(&limits, client(2)).unwrap_err(), Refused::Connections);
+    let _held = limiting.admit(&limits, address(2), false).unwrap().unwrap();
+    assert_eq!(limiting.admit(&limits, address(2), false).unwrap_err(), Refused::Connections);
 }
 
 #[test]
 fn ipv6_sources_count_by_address_or_by_network() {
-    let one = limits([None, None], Some(1));
+    let limits = limits([None, None], Some(1));
     let addresses = ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "::1"];
     for (by_network, same) in [(false, false), (true, true)] {
-        let (table, limits) = (Arc::default(), Limits { by_network, ..one.clone() });
-        let [a, b, c, d] = addresses.map(|a| a.parse::<IpAddr>().unwrap());
+        let table = Arc::default();
+        let [a, b, c, d] = addresses.map(|a| Source::new(a.parse().unwrap(), by_network));
         let admit = |source| Table::admit(&table, &limits, source, 0);
         let _held = [admit(a).unwrap(), admit(c).unwrap(), admit(d).unwrap()];
         assert_eq!(admit(b).is_err(), same);
@@ -105,7 +102,8 @@ fn a_limit_holds_for_all_workers_of_the_node() {
     let limiter = Arc::new(Limiter::new());
     let workers = [Limiting::new(limiter.clone()), Limiting::new(limiter)];
     let limits = limits([Some(Rate::per_minute(1, 3)), None], None);
-    let admitted = (0..10).filter(|n| workers[n % 2].admit(&limits, client(1)).is_ok()).count();
+    let admitted =
+        (0..10).filter(|n| workers[n % 2].admit(&limits, address(1), false).is_ok()).count();
     assert_eq!(admitted, 4);
 }
 

@@ -4,6 +4,7 @@
 
 use super::parse::{self, Fault};
 use super::unknown;
+use super::{access, cors};
 use crate::model::options::IngressOptions;
 
 /// One annotation key, without prefix.
@@ -139,63 +140,76 @@ pub(super) static KEYS: &[Key] = &[
     unserved("mirror-host", &[]),
     unserved("mirror-request-body", &[]),
     // Response headers.
-    unserved("enable-cors", OFF),
-    unserved("cors-allow-origin", &[]),
-    unserved("cors-allow-methods", &[]),
-    unserved("cors-allow-headers", &[]),
-    unserved("cors-expose-headers", &[]),
-    unserved("cors-allow-credentials", &[]),
-    unserved("cors-max-age", &[]),
-    access("custom-headers", Scope::Paths, &[]),
+    read("enable-cors", |v, o| parse::flag(v).map(|on| o.cors.enabled = on)),
+    read("cors-allow-origin", |v, o| {
+        let (origins, fault) = cors::origins(v);
+        o.cors.origins = Some(origins);
+        fault
+    }),
+    read("cors-allow-methods", |v, o| put(&mut o.cors.methods, cors::methods(v))),
+    read("cors-allow-headers", |v, o| put(&mut o.cors.headers, cors::fields(v))),
+    read("cors-expose-headers", |v, o| put(&mut o.cors.expose, cors::exposed(v))),
+    read("cors-allow-credentials", |v, o| put(&mut o.cors.credentials, parse::flag(v))),
+    read("cors-max-age", |v, o| put(&mut o.cors.max_age, cors::seconds(v))),
+    unserved_access("custom-headers", Scope::Paths, &[]),
     // Access control.
     Key {
         aliases: &["whitelist-source-range"],
-        ..access("allowlist-source-range", Scope::Paths, &[])
+        ..restrict("allowlist-source-range", |v, o| put(&mut o.access.allow, access::networks(v)))
     },
-    access("denylist-source-range", Scope::Paths, &[]),
-    access("auth-type", Scope::Paths, &[]),
-    access("auth-secret", Scope::Paths, &[]),
-    access("auth-secret-type", Scope::Paths, &[]),
-    access("auth-realm", Scope::Paths, &[]),
-    access("auth-url", Scope::Paths, &[]),
-    access("auth-method", Scope::Paths, &[]),
-    access("auth-signin", Scope::Paths, &[]),
-    access("auth-signin-redirect-param", Scope::Paths, &[]),
-    access("auth-request-redirect", Scope::Paths, &[]),
-    access("auth-response-headers", Scope::Paths, &[]),
-    access("auth-proxy-set-headers", Scope::Paths, &[]),
-    access("auth-cache-key", Scope::Paths, &[]),
-    access("auth-cache-duration", Scope::Paths, &[]),
-    access("auth-keepalive", Scope::Paths, &[]),
-    access("auth-keepalive-requests", Scope::Paths, &[]),
-    access("auth-keepalive-timeout", Scope::Paths, &[]),
-    access("auth-keepalive-share-vars", Scope::Paths, &[]),
-    access("auth-always-set-cookie", Scope::Paths, &[]),
+    restrict("denylist-source-range", |v, o| put(&mut o.access.deny, access::networks(v))),
+    restrict("auth-type", |v, o| access::auth_type(v).map(|on| o.access.auth.basic = on)),
+    restrict("auth-secret", |v, o| put(&mut o.access.auth.secret, access::secret(v))),
+    restrict("auth-secret-type", |v, o| {
+        access::auth_secret_type(v).map(|map| o.access.auth.map = map)
+    }),
+    restrict("auth-realm", |v, o| put(&mut o.access.auth.realm, access::realm(v))),
+    unserved_access("auth-url", Scope::Paths, &[]),
+    unserved_access("auth-method", Scope::Paths, &[]),
+    unserved_access("auth-signin", Scope::Paths, &[]),
+    unserved_access("auth-signin-redirect-param", Scope::Paths, &[]),
+    unserved_access("auth-request-redirect", Scope::Paths, &[]),
+    unserved_access("auth-response-headers", Scope::Paths, &[]),
+    unserved_access("auth-proxy-set-headers", Scope::Paths, &[]),
+    unserved_access("auth-cache-key", Scope::Paths, &[]),
+    unserved_access("auth-cache-duration", Scope::Paths, &[]),
+    unserved_access("auth-keepalive", Scope::Paths, &[]),
+    unserved_access("auth-keepalive-requests", Scope::Paths, &[]),
+    unserved_access("auth-keepalive-timeout", Scope::Paths, &[]),
+    unserved_access("auth-keepalive-share-vars", Scope::Paths, &[]),
+    unserved_access("auth-always-set-cookie", Scope::Paths, &[]),
     // There is no global authentication to opt out of.
     unserved("enable-global-auth", &[]),
-    access("satisfy", Scope::Paths, &["all"]),
-    access("auth-tls-secret", Scope::Hosts, &[]),
-    access("auth-tls-verify-client", Scope::Hosts, &["off"]),
-    access("auth-tls-verify-depth", Scope::Hosts, &[]),
-    access("auth-tls-match-cn", Scope::Hosts, &[]),
-    access("auth-tls-error-page", Scope::Hosts, &[]),
-    access("auth-tls-pass-certificate-to-upstream", Scope::Hosts, OFF),
-    access("limit-rps", Scope::Paths, &["0"]),
-    access("limit-rpm", Scope::Paths, &["0"]),
-    access("limit-burst-multiplier", Scope::Paths, &[]),
-    access("limit-connections", Scope::Paths, &["0"]),
-    access("limit-rate", Scope::Paths, &["0"]),
-    access("limit-rate-after", Scope::Paths, &["0"]),
-    Key { aliases: &["limit-whitelist"], ..access("limit-allowlist", Scope::Paths, &[]) },
+    restrict("satisfy", |v, o| access::satisfy(v).map(|any| o.access.satisfy_any = any)),
+    unserved_access("auth-tls-secret", Scope::Hosts, &[]),
+    unserved_access("auth-tls-verify-client", Scope::Hosts, &["off"]),
+    unserved_access("auth-tls-verify-depth", Scope::Hosts, &[]),
+    unserved_access("auth-tls-match-cn", Scope::Hosts, &[]),
+    unserved_access("auth-tls-error-page", Scope::Hosts, &[]),
+    unserved_access("auth-tls-pass-certificate-to-upstream", Scope::Hosts, OFF),
+    restrict("limit-rps", |v, o| access::limit(v).map(|limit| o.access.limits.per_second = limit)),
+    restrict("limit-rpm", |v, o| access::limit(v).map(|limit| o.access.limits.per_minute = limit)),
+    restrict("limit-burst-multiplier", |v, o| {
+        put(&mut o.access.limits.burst_multiplier, access::burst_multiplier(v))
+    }),
+    restrict("limit-connections", |v, o| {
+        access::limit(v).map(|limit| o.access.limits.connections = limit)
+    }),
+    unserved_access("limit-rate", Scope::Paths, &["0"]),
+    unserved_access("limit-rate-after", Scope::Paths, &["0"]),
+    Key {
+        aliases: &["limit-whitelist"],
+        ..restrict("limit-allowlist", |v, o| put(&mut o.access.limits.exempt, access::networks(v)))
+    },
     // Raw nginx text and firewall rules may hold access rules. They are never executed.
-    access("configuration-snippet", Scope::Paths, &[""]),
-    access("auth-snippet", Scope::Paths, &[""]),
-    access("server-snippet", Scope::Hosts, &[""]),
-    access("stream-snippet", Scope::Paths, &[""]),
-    access("enable-modsecurity", Scope::Paths, OFF),
-    access("enable-owasp-core-rules", Scope::Paths, OFF),
-    access("modsecurity-transaction-id", Scope::Paths, &[]),
-    access("modsecurity-snippet", Scope::Paths, &[""]),
+    unserved_access("configuration-snippet", Scope::Paths, &[""]),
+    unserved_access("auth-snippet", Scope::Paths, &[""]),
+    unserved_access("server-snippet", Scope::Hosts, &[""]),
+    unserved_access("stream-snippet", Scope::Paths, &[""]),
+    unserved_access("enable-modsecurity", Scope::Paths, OFF),
+    unserved_access("enable-owasp-core-rules", Scope::Paths, OFF),
+    unserved_access("modsecurity-transaction-id", Scope::Paths, &[]),
+    unserved_access("modsecurity-snippet", Scope::Paths, &[""]),
     // TLS.
     unserved("ssl-passthrough", OFF),
     unserved("ssl-ciphers", &[]),
@@ -232,7 +246,12 @@ const fn unserved(name: &'static str, same: &'static [&'static str]) -> Key {
     Key { name, aliases: &[], group: Group::Harmless, effect: Effect::Unserved { same } }
 }
 
-const fn access(name: &'static str, scope: Scope, same: &'static [&'static str]) -> Key {
+/// Of the access group, for the paths of its Ingress.
+const fn restrict(name: &'static str, read: Read) -> Key {
+    Key { name, aliases: &[], group: Group::Access(Scope::Paths), effect: Effect::Read(read) }
+}
+
+const fn unserved_access(name: &'static str, scope: Scope, same: &'static [&'static str]) -> Key {
     Key { name, aliases: &[], group: Group::Access(scope), effect: Effect::Unserved { same } }
 }
 

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::model::decode::{Settings, decode};
-use crate::model::options::BackendProtocol;
+use crate::model::options::{BackendProtocol, LimitOptions};
 use crate::model::{Backend, Ingress, Object, Origin, PortRef, Problem};
+
+mod access;
 
 fn nginx() -> Settings {
     Settings { nginx_annotations: true, ..Settings::default() }

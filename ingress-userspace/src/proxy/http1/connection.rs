@@ -154,7 +154,7 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
             }
             Reply::Failed(failure) => {
                 let failure = self.shared.borrow().body_failure().unwrap_or(failure);
-                (None, self.refuse(&asker, &mut out, failure).await)
+                (None, self.refuse(&asker, &mut out, failure, &outcome).await)
             }
             Reply::Switch { head, upstream, idle } => {
                 let status = head.status().as_u16();
@@ -170,7 +170,7 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
         {
             // The answer failed before any of it was sent.
             told = None;
-            (next, failure) = self.refuse(&asker, &mut out, reason).await;
+            (next, failure) = self.refuse(&asker, &mut out, reason, &outcome).await;
         }
         let status = told.or_else(|| failure.map(|f| f.status().as_u16())).unwrap_or_default();
         let bytes = (self.shared.borrow().received(), out.sent());
@@ -185,11 +185,13 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
         asker: &Asker,
         out: &mut Outbound,
         failure: Failure,
+        outcome: &Outcome,
     ) -> (Next, Option<Failure>) {
         if failure == Failure::ClientGone {
             return (Next::Close, Some(failure));
         }
-        let response = respond::failure(failure, asker.grpc);
+        let mut response = respond::failure(failure, asker.grpc);
+        outcome.complete(Some(failure), response.headers_mut());
         let (next, lost) = self.answer(asker, out, response, Some(failure)).await;
         (next, lost.or(Some(failure)))
     }

@@ -231,6 +231,7 @@ fn state(settings: Settings) -> WorkerState {
             CancellationToken::new(),
             Arc::new(ClientTls::new(rustls::RootCertStore::empty())),
             Arc::default(),
+            crate::filter::Shared::default(),
         ),
         access_log: None,
         open: OpenConnections::new(LoadBoard::heap(1).slot(0), counters.clone()),

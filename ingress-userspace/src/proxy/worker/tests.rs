@@ -38,6 +38,7 @@ impl Running {
             tls: tls::Acceptor::new(publisher.head()).unwrap(),
             upstream_tls: Arc::new(ClientTls::new(rustls::RootCertStore::empty())),
             access_log: None,
+            filters: filter::Shared::default(),
         });
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         Self { handle: handle.unwrap(), address, board, runtime }

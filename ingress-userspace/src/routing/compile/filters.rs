@@ -4,13 +4,18 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use crate::model::Ingress;
 use crate::model::options::IngressOptions;
 use crate::routing::filters::{Filters, UpstreamTimeouts};
 use crate::routing::route::{Moved, MovedTo};
 
+mod access;
+mod cors;
+
 /// `None`: nothing has to be done to a request.
-pub(super) fn of(options: &IngressOptions) -> Option<Arc<Filters>> {
-    let IngressOptions { upstream, headers, .. } = options;
+pub(super) fn of(ingress: &Ingress) -> Option<Arc<Filters>> {
+    let options = &*ingress.options;
+    let (upstream, headers) = (&options.upstream, &options.headers);
     let filters = Filters {
         request_body: upstream.body_size,
         timeouts: UpstreamTimeouts {
@@ -20,6 +25,8 @@ pub(super) fn of(options: &IngressOptions) -> Option<Arc<Filters>> {
         },
         upstream_host: upstream.vhost.as_deref().and_then(value),
         forwarded_prefix: headers.forwarded_prefix.as_deref().and_then(value),
+        access: access::of(ingress),
+        cors: cors::of(&options.cors),
     };
     (!filters.is_empty()).then(|| Arc::new(filters))
 }

@@ -62,7 +62,7 @@ impl Record {
                 tls.entry(host.clone()).or_insert(at);
             }
         }
-        let filters = filters::of(&ingress.options);
+        let filters = filters::of(&ingress);
         let moved = filters::moved(&ingress.options);
         Self { order: Order::new(&ingress), ingress, rules, tls, filters, moved }
     }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Question;
+use super::{Question, access};
 use crate::routing::filters::{Filters, UpstreamTimeouts};
 use crate::routing::route::{Action, Moved, Route};
 
@@ -45,6 +45,9 @@ pub(in crate::routing) fn steps(route: &Route, path: &str, question: &Question) 
         let step = Step::new("redirect", format!("{status} to {to}"));
         steps.push(Step { answers: true, ..step });
     }
+    if let Some(cors) = filters.as_deref().and_then(|filters| filters.cors.as_deref()) {
+        access::cors(cors, &mut steps);
+    }
     if let Some(redirect) = https_redirect {
         let answers = !question.https;
         let status = redirect.status;
@@ -57,6 +60,9 @@ pub(in crate::routing) fn steps(route: &Route, path: &str, question: &Question) 
     if let Action::Refuse { status, reason } = action {
         let step = Step::new("backend", format!("{status}: {reason}"));
         steps.push(Step { answers: true, ..step });
+    }
+    if let Some(access) = filters.as_deref().and_then(|filters| filters.access.as_deref()) {
+        access::access(access, &mut steps);
     }
     if let Some(rewrite) = rewrite {
         let effect = format!("{path} becomes {}", rewrite.apply(path));
@@ -76,7 +82,8 @@ pub(in crate::routing) fn steps(route: &Route, path: &str, question: &Question) 
 }
 
 fn headers(filters: &Filters, rewritten: bool, steps: &mut Vec<Step>) {
-    let Filters { request_body: _, timeouts, upstream_host, forwarded_prefix } = filters;
+    let Filters { request_body: _, timeouts, upstream_host, forwarded_prefix, access: _, cors: _ } =
+        filters;
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     if let Some(host) = upstream_host {
         steps.push(Step::new("upstream-vhost", format!("Host: {} to the endpoint", text(host))));
@@ -103,7 +110,7 @@ fn headers(filters: &Filters, rewritten: bool, steps: &mut Vec<Step>) {
 // === impl Step ===
 
 impl Step {
-    fn new(name: &str, effect: impl Into<String>) -> Self {
+    pub(super) fn new(name: &str, effect: impl Into<String>) -> Self {
         Self { name: name.to_owned(), effect: effect.into(), answers: false }
     }
 }

@@ -49,8 +49,12 @@ pub struct Answer {
 
 impl Request {
     pub fn get(host: &str, path: &str) -> Self {
+        Self::new(Method::GET, host, path)
+    }
+
+    pub fn new(method: Method, host: &str, path: &str) -> Self {
         Self {
-            method: Method::GET,
+            method,
             host: host.to_owned(),
             path: path.to_owned(),
             headers: Vec::new(),
