@@ -9,7 +9,7 @@
 //! ```text
 //! successor                          predecessor
 //!   Hello            ───────────►      changes nothing in the kernel from here on
-//!           ◄───────────  Offer, Listeners …   (or Refused)
+//!           ◄───────────  Offer, Listeners …   (or Refused, or Leaving)
 //!   Begun            ───────────►      successor changes maps, links, routes
 //!   Ready            ───────────►      workers accept no more and drain
 //!           ◄───────────  Yielded      successor owns the place
@@ -64,6 +64,8 @@ enum Message {
         workers: Vec<usize>,
     },
     Yielded,
+    /// The process drains already: it serves nobody that comes now.
+    Leaving,
     /// An operator asks the process to start its successor.
     Replace,
     Replaced {

@@ -165,6 +165,8 @@ impl Entrance {
     /// then they are refused.
     pub(super) fn close(&mut self) {
         let Self::Steered(steered) = self else { return };
+        // The array may soon be that of another process.
+        steered.dataplane.loads().retire();
         for worker in 0..steered.workers {
             for family in Family::ALL {
                 if let Err(error) = steered.dataplane.remove_listener(worker, family) {

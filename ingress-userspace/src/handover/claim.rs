@@ -117,8 +117,8 @@ impl Claim {
             Some((Message::Refused { reason }, _)) => {
                 return Err(HandoverError::Refused { pid, reason });
             }
+            Some((Message::Leaving, _)) | None => return Ok(None),
             Some(_) => return Err(silent(io::Error::other("not an offer"))),
-            None => return Ok(None),
         };
         let mut listeners = Vec::new();
         while listeners.len() < count {

@@ -106,7 +106,7 @@ fn converse(channel: &Channel, requests: &mpsc::Sender<Request>) -> io::Result<(
         ),
         Some((Message::Replace, _)) => {
             let answer = ask(requests, |answer| Request::Replace { answer });
-            match answer.unwrap_or_else(|| Err(LEAVING.to_owned())) {
+            match answer.unwrap_or_else(|| Err("it is about to end".to_owned())) {
                 Ok(pid) => channel.send(&Message::Replaced { pid }),
                 Err(reason) => refuse(channel, &reason),
             }
@@ -116,8 +116,6 @@ fn converse(channel: &Channel, requests: &mpsc::Sender<Request>) -> io::Result<(
     }
 }
 
-const LEAVING: &str = "it is about to end";
-
 fn lend(
     channel: &Channel,
     requests: &mpsc::Sender<Request>,
@@ -125,9 +123,10 @@ fn lend(
     pid: i32,
 ) -> io::Result<()> {
     let offer = ask(requests, |answer| Request::Lend { hello, pid, answer });
-    let offer = match offer.unwrap_or_else(|| Err(LEAVING.to_owned())) {
-        Ok(offer) => offer,
-        Err(reason) => return refuse(channel, &reason),
+    let offer = match offer {
+        Some(Ok(offer)) => offer,
+        Some(Err(reason)) => return refuse(channel, &reason),
+        None => return channel.send(&Message::Leaving),
     };
     let outcome = hand_over(channel, requests, offer);
     if !matches!(outcome, Ok(true)) {

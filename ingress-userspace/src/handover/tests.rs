@@ -176,6 +176,16 @@ fn a_process_that_is_told_to_stop_meanwhile_gives_way() {
 }
 
 #[test]
+fn a_process_that_drains_already_is_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Claim::begin(directory.path()).unwrap().hold().unwrap());
+    let claim = Claim::begin(directory.path()).unwrap();
+    assert!(claim.meet(&hello()).unwrap().is_none());
+    let refused = replace(directory.path()).unwrap_err().to_string();
+    assert!(refused.ends_with("it is about to end"), "{refused}");
+}
+
+#[test]
 fn nobody_to_replace_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     assert!(matches!(replace(directory.path()), Err(HandoverError::Nobody(_))));
