@@ -16,6 +16,7 @@ pub mod ingress;
 mod names;
 pub mod object;
 pub mod options;
+pub mod pattern;
 pub mod problem;
 pub mod rule;
 pub mod secret;

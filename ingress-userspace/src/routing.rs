@@ -5,8 +5,11 @@
 //! against, after [`host`] and [`path`] brought it into the one form that rules know.
 
 pub mod access;
+pub mod affinity;
+pub mod canary;
 pub mod cluster;
 pub mod compile;
+mod cookie;
 pub mod cors;
 mod endpoint_rules;
 pub mod explain;

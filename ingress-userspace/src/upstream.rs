@@ -18,6 +18,7 @@ mod policy;
 mod pool;
 mod retry;
 mod send;
+mod sticky;
 mod tls;
 
 pub use body::ResponseBody;
@@ -27,6 +28,7 @@ pub use local::LocalExecutor;
 pub use policy::Policy;
 pub use pool::{Outgoing, Upstreams};
 pub use send::{Answer, Attempts, Target};
+pub use sticky::{Lead, Sticky};
 pub use tls::ClientTls;
 
 /// Why there is no answer of an endpoint.

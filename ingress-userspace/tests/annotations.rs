@@ -15,6 +15,9 @@ use http::{Method, Request};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
+#[path = "annotations/sharing.rs"]
+mod sharing;
+
 const HOST: &str = "a.example";
 
 struct Site {

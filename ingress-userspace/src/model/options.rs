@@ -16,6 +16,8 @@ pub struct IngressOptions {
     pub headers: HeaderOptions,
     pub cors: CorsOptions,
     pub access: AccessOptions,
+    pub canary: CanaryOptions,
+    pub affinity: AffinityOptions,
     /// C13: an access rule that holds for whole hosts is asked for and cannot be enforced: every
     /// path of the hosts of this Ingress is closed, whoever it belongs to.
     pub closes_hosts: bool,
@@ -113,6 +115,47 @@ pub struct AuthOptions {
 pub struct SecretName {
     pub namespace: Option<Arc<str>>,
     pub name: Arc<str>,
+}
+
+/// Requests that go to the backends of this Ingress instead of those of the Ingress with the same
+/// host and path.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CanaryOptions {
+    pub enabled: bool,
+    pub weight: Option<u32>,
+    /// Of how many; 100 without it.
+    pub weight_total: Option<u32>,
+    pub by_header: Option<Arc<str>>,
+    pub by_header_value: Option<Arc<str>>,
+    pub by_header_pattern: Option<Arc<str>>,
+    pub by_cookie: Option<Arc<str>>,
+}
+
+/// Which endpoint the requests of one client meet.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AffinityOptions {
+    /// By a cookie of ours; the other fields are about it.
+    pub by_cookie: bool,
+    /// A session stays with its endpoint as long as that lives; else new ones take their share.
+    pub persistent: Option<bool>,
+    /// A session does not decide between the canary and the others.
+    pub canary_legacy: Option<bool>,
+    pub name: Option<Arc<str>>,
+    pub path: Option<Arc<str>>,
+    pub domain: Option<Arc<str>>,
+    /// Seconds.
+    pub expires: Option<i64>,
+    pub max_age: Option<i64>,
+    pub same_site: Option<SameSite>,
+    pub secure: Option<bool>,
+    pub change_on_failure: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    Strict,
+    Lax,
+    None,
 }
 
 /// How the pods of a backend are spoken to.

@@ -7,6 +7,7 @@
 //! | measure | the limit of the route for the body; what the client announces | 413 |
 //! | sources | natively here, the allow and deny lists of the route (D21) | 403 |
 //! | redirect | what has moved, preflights of browsers, then HTTP to HTTPS (T11) | - |
+//! | choose | the canary of the route, or not; the session of the client | - |
 //! | refuse | what configuration or a missing endpoint closes | 503 (C9, C12, C13) |
 //! | admit | rates, requests at a time, lists, passwords (8.3, D21) | 401, 403, 429 or 503 |
 //! | rewrite | target of the route, header fields (8.5), those of annotations | 400 |
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{
-    CONTENT_LENGTH, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+    CONTENT_LENGTH, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
@@ -44,6 +45,9 @@ mod access;
 mod failure;
 mod host;
 mod redirects;
+mod session;
+
+use session::Session;
 
 use access::Gate;
 
@@ -203,7 +207,15 @@ async fn answer(
     if !https && let Some(redirect) = redirect::applies(route) {
         return redirects::to_https(redirect, host, connection.local.ip(), &uri);
     }
-    let (id, cluster) = destination(&snapshot, route)?;
+    let mut session = filters.and_then(|filters| Session::of(filters, request.headers()));
+    let mut action = &route.action;
+    if let Some(canary) = filters.and_then(|filters| filters.canary.as_deref())
+        && session::takes(canary, route, session.as_ref(), &snapshot, request.headers())
+    {
+        action = &canary.action;
+        session = session.filter(|_| canary.sticky);
+    }
+    let (id, cluster) = destination(&snapshot, action)?;
     if let Some(gate) = &gate {
         outcome.held = gate.admit(cluster, request.headers_mut()).await?;
     }
@@ -215,18 +227,24 @@ async fn answer(
     }
 
     let timeouts = filters.map(|filters| filters.timeouts).unwrap_or_default();
-    let target = Target { id, cluster, upgrade, timeouts };
+    let sticky = session.map(|session| session.sticky(cluster));
+    let target = Target { id, cluster, upgrade, timeouts, sticky };
     let mut attempts = Attempts::default();
     let sent = Instant::now();
     let answered = context.upstreams.send(target, request, &mut attempts).await;
     outcome.upstream = Some(sent.elapsed());
     outcome.endpoint = attempts.endpoint;
     outcome.attempts = attempts.count;
-    match answered? {
+    let answered = answered?;
+    let set_cookie = session
+        .and_then(|session| session.set_cookie(attempts.session, cluster, route, https))
+        .map(|cookie| (SET_COOKIE, cookie));
+    match answered {
         Answer::Response(response) => {
             let mut response = response.map(ReplyBody::Upstream);
             check_framing(response.headers())?;
             headers::from_upstream(response.headers_mut(), false);
+            response.headers_mut().extend(set_cookie);
             if https && let Some(hsts) = hsts(route) {
                 response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
             }
@@ -234,6 +252,7 @@ async fn answer(
         }
         Answer::Switch { mut head, tunnel } => {
             headers::from_upstream(head.headers_mut(), true);
+            head.headers_mut().extend(set_cookie);
             Ok(Reply::Switch { head, upstream: tunnel, idle: timeouts.read })
         }
     }
@@ -265,9 +284,9 @@ fn is_misdirected(snapshot: &Snapshot, connection: &Connection, host: RequestHos
 
 fn destination<'a>(
     snapshot: &'a Snapshot,
-    route: &Route,
+    action: &Action,
 ) -> Result<(ClusterId, &'a Arc<Cluster>), Failure> {
-    match route.action {
+    match *action {
         Action::Refuse { reason, .. } => Err(Failure::Closed(reason)),
         Action::Redirect(_) => Err(Failure::Closed("moved")),
         Action::Forward(id) => {

@@ -36,7 +36,7 @@ mod tls;
 mod tests;
 
 use classes::Classes;
-use clusters::Clusters;
+use clusters::{ClusterKey, Clusters};
 use ledger::Ledger;
 use record::{Order, Record};
 use secrets::{SecretKey, Secrets};
@@ -85,6 +85,8 @@ struct HostState {
     members: BTreeSet<Order>,
     /// Secrets that the last compilation looked at.
     secrets: Vec<SecretKey>,
+    /// Clusters of canaries beside those of their own Ingresses, and for whom they are held.
+    canaries: Vec<(ClusterKey, ObjectRef)>,
 }
 
 /// What has to be compiled anew.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::access::Access;
+use super::affinity::Affinity;
+use super::canary::Canary;
 use super::cors::Cors;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +24,10 @@ pub struct Filters {
     pub forwarded_prefix: Option<HeaderValue>,
     pub access: Option<Box<Access>>,
     pub cors: Option<Box<Cors>>,
+    /// The requests of one client meet one endpoint.
+    pub affinity: Option<Box<Affinity>>,
+    /// Another Service for some of the requests; of one route only.
+    pub canary: Option<Box<Canary>>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Which endpoint gets the next request. Pure: indices in, an index out.
 
 mod least_request;
+pub(super) mod rendezvous;
 mod round_robin;
 
 use std::cell::Cell;

@@ -19,6 +19,7 @@ use super::http1::Http1;
 use super::http2::Http2;
 use super::tls::ClientTls;
 use super::{BoxError, Policy, UpstreamCounters};
+use crate::routing::affinity::stable_hash;
 use crate::routing::{Cluster, ClusterId, Snapshot};
 
 /// When there are too many idle connections, this part of them is closed, oldest first.
@@ -60,6 +61,8 @@ pub(super) struct Members<B: Outgoing> {
 #[expect(clippy::vec_box, reason = "connections are large and move between pool and requests")]
 pub(super) struct Endpoint<B: Outgoing> {
     pub(super) address: SocketAddr,
+    /// Its number in cookies: the same on every node and in every version.
+    pub(super) id: u64,
     /// Requests that this worker has on the endpoint.
     pub(super) in_flight: Cell<u32>,
     /// Not in its cluster any more.
@@ -190,7 +193,7 @@ impl<B: Outgoing> Pool<B> {
             .map(|wanted| {
                 match kept.binary_search_by_key(&wanted.address, |endpoint| endpoint.address) {
                     Ok(at) => kept.remove(at),
-                    Err(_) => Rc::new(Endpoint::new(wanted.address)),
+                    Err(_) => Rc::new(Endpoint::new(wanted.address, &cluster.name)),
                 }
             })
             .collect();
@@ -272,9 +275,11 @@ impl<B: Outgoing> Pool<B> {
 // === impl Endpoint ===
 
 impl<B: Outgoing> Endpoint<B> {
-    fn new(address: SocketAddr) -> Self {
+    fn new(address: SocketAddr, cluster: &str) -> Self {
+        let id = stable_hash(&[cluster.as_bytes(), address.to_string().as_bytes()]);
         Self {
             address,
+            id,
             in_flight: Cell::new(0),
             gone: Cell::new(false),
             idle: RefCell::default(),

@@ -14,6 +14,7 @@ use super::http1::{self, Http1, Lost};
 use super::http2::{Http2, Stream};
 use super::pool::{Endpoint, Outgoing, Pool, Upstreams};
 use super::retry::TRIES;
+use super::sticky::{Field, Sticky};
 use super::{Error, Policy, Tunnel};
 use crate::routing::{Cluster, ClusterId, ClusterState, UpstreamProtocol, UpstreamTimeouts};
 
@@ -26,6 +27,8 @@ pub struct Target<'a> {
     pub upgrade: bool,
     /// Timeouts of the route.
     pub timeouts: UpstreamTimeouts,
+    /// The session that decides about the endpoint; without one the cluster's balance does.
+    pub sticky: Option<Sticky>,
 }
 
 /// What an endpoint said.
@@ -41,6 +44,8 @@ pub struct Attempts {
     /// The last endpoint.
     pub endpoint: Option<SocketAddr>,
     pub count: u8,
+    /// What the session has become.
+    pub session: Option<u64>,
 }
 
 /// A connection for one request.
@@ -60,7 +65,7 @@ impl<B: Outgoing> Upstreams<B> {
         mut request: Request<B>,
         attempts: &mut Attempts,
     ) -> Result<Answer<B>, Error> {
-        let Target { id, cluster, upgrade, timeouts } = target;
+        let Target { id, cluster, upgrade, timeouts, sticky } = target;
         usable(cluster)?;
         let mut policy = self.pool.policy();
         if !timeouts.is_empty() {
@@ -71,14 +76,22 @@ impl<B: Outgoing> Upstreams<B> {
         let mut fresh = false;
         let mut last = Error::NoEndpoint("no endpoint is ready");
         while refused.len() < TRIES.into() {
-            let Some(index) = members.turn.pick(
-                cluster.balance,
-                members.endpoints.len(),
-                |i| members.endpoints[i].in_flight.get(),
-                |i| refused.contains(&i),
-            ) else {
-                break;
+            let field = Field {
+                turn: &members.turn,
+                balance: cluster.balance,
+                count: members.endpoints.len(),
+                id: |i: usize| members.endpoints[i].id,
+                in_flight: |i: usize| members.endpoints[i].in_flight.get(),
+                refused: &refused,
             };
+            let picked = match &sticky {
+                None => field.balanced(),
+                Some(sticky) => sticky.pick(&field).map(|(index, number)| {
+                    attempts.session = Some(number);
+                    index
+                }),
+            };
+            let Some(index) = picked else { break };
             let endpoint = &members.endpoints[index];
             attempts.endpoint = Some(endpoint.address);
             attempts.count += 1;

@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use crate::model::field::shorten;
 use crate::model::names;
-use crate::model::options::BackendProtocol;
+use crate::model::options::{BackendProtocol, SameSite};
+use crate::model::pattern::Pattern;
 use crate::model::problem::Reason;
 
 /// What is wrong with a value: the first half of a problem's message.
 pub(super) type Fault = (Reason, String);
 
+/// A thousand years; further away is no date any more.
+const MAX_AGE: u64 = 1000 * 366 * 24 * 3600;
 /// Longer than this is a slip of the unit.
 const MAX_TIMEOUT: u64 = 7 * 24 * 3600;
 
@@ -46,6 +49,82 @@ pub(super) fn number(text: &str, range: RangeInclusive<u16>) -> Result<u16, Faul
         let (first, last) = range.into_inner();
         invalid(format!("{:?} is not in {first} to {last}", shorten(text)))
     })
+}
+
+/// Parts of a whole, at least so many.
+pub(super) fn weight(text: &str, least: u32) -> Result<u32, Fault> {
+    let weight = u32::try_from(integer(text)?).ok();
+    weight
+        .filter(|weight| *weight >= least)
+        .ok_or_else(|| invalid(format!("{:?} is not a number of at least {least}", shorten(text))))
+}
+
+/// Seconds from now, perhaps in the past.
+pub(super) fn age(text: &str) -> Result<i64, Fault> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let fault = || invalid(format!("{:?} is not a number of seconds", shorten(text)));
+    let seconds = integer(digits).ok().filter(|seconds| *seconds <= MAX_AGE).ok_or_else(fault)?;
+    i64::try_from(seconds).map(|seconds| sign * seconds).map_err(|_| fault())
+}
+
+/// One of these words.
+pub(super) fn choice<T, const N: usize>(
+    text: &str,
+    words: [(&'static str, T); N],
+) -> Result<T, Fault> {
+    let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    let chosen = words.into_iter().find(|(word, _)| *word == text);
+    chosen
+        .map(|(_, value)| value)
+        .ok_or_else(|| invalid(format!("{:?} is none of {}", shorten(text), names.join(", "))))
+}
+
+/// There is one kind.
+pub(super) fn affinity(text: &str) -> Result<(), Fault> {
+    choice(text, [("cookie", ())])
+}
+
+pub(super) fn same_site(text: &str) -> Result<SameSite, Fault> {
+    let words = [("none", SameSite::None), ("lax", SameSite::Lax), ("strict", SameSite::Strict)];
+    choice(&text.to_ascii_lowercase(), words)
+}
+
+/// Name of a header field or cookie (RFC 9110 5.6.2).
+pub(super) fn token(text: &str) -> Result<Arc<str>, Fault> {
+    let is_token = http::HeaderName::from_bytes(text.as_bytes()).is_ok();
+    is_token.then(|| text.into()).ok_or_else(|| {
+        invalid(format!("{:?} is not the name of a header field or cookie", shorten(text)))
+    })
+}
+
+/// Value of a header field: visible ASCII and blanks inside.
+pub(super) fn field(text: &str) -> Result<Arc<str>, Fault> {
+    let visible = text.bytes().all(|b| (0x20..0x7f).contains(&b));
+    (visible && text.trim() == text && !text.is_empty())
+        .then(|| text.into())
+        .ok_or_else(|| invalid(format!("{:?} is not the value of a header field", shorten(text))))
+}
+
+/// `Path` of a cookie: what ends an attribute is not in it.
+pub(super) fn cookie_path(text: &str) -> Result<Arc<str>, Fault> {
+    uri_characters(text, b"/-._~:@!&*+=%")?;
+    absolute(text)?;
+    Ok(text.into())
+}
+
+pub(super) fn cookie_domain(text: &str) -> Result<Arc<str>, Fault> {
+    let name = text.strip_prefix('.').unwrap_or(text).to_ascii_lowercase();
+    names::is_subdomain(&name)
+        .then(|| text.into())
+        .ok_or_else(|| invalid(format!("{:?} is not a domain", shorten(text))))
+}
+
+/// A regular expression of the kind that takes linear time, searched anywhere in a value.
+pub(super) fn pattern(text: &str) -> Result<Arc<str>, Fault> {
+    match Pattern::new(text) {
+        Ok(_) => Ok(text.into()),
+        Err(why) => Err(invalid(format!("{:?}: {why}", shorten(text)))),
+    }
 }
 
 /// Plain seconds, more than 0.

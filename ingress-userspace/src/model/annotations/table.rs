@@ -110,28 +110,39 @@ pub(super) static KEYS: &[Key] = &[
     unserved("upstream-hash-by-subset", OFF),
     unserved("upstream-hash-by-subset-size", &[]),
     // Sessions.
-    unserved("affinity", &[]),
-    unserved("affinity-mode", &[]),
-    unserved("affinity-canary-behavior", &[]),
-    unserved("session-cookie-name", &[]),
-    unserved("session-cookie-path", &[]),
-    unserved("session-cookie-domain", &[]),
-    unserved("session-cookie-expires", &[]),
-    unserved("session-cookie-max-age", &[]),
-    unserved("session-cookie-samesite", &[]),
+    read("affinity", |v, o| parse::affinity(v).map(|()| o.affinity.by_cookie = true)),
+    read("affinity-mode", |v, o| {
+        put(
+            &mut o.affinity.persistent,
+            parse::choice(v, [("balanced", false), ("persistent", true)]),
+        )
+    }),
+    read("affinity-canary-behavior", |v, o| {
+        put(&mut o.affinity.canary_legacy, parse::choice(v, [("sticky", false), ("legacy", true)]))
+    }),
+    read("session-cookie-name", |v, o| put(&mut o.affinity.name, parse::token(v))),
+    read("session-cookie-path", |v, o| put(&mut o.affinity.path, parse::cookie_path(v))),
+    read("session-cookie-domain", |v, o| put(&mut o.affinity.domain, parse::cookie_domain(v))),
+    read("session-cookie-expires", |v, o| put(&mut o.affinity.expires, parse::age(v))),
+    read("session-cookie-max-age", |v, o| put(&mut o.affinity.max_age, parse::age(v))),
+    read("session-cookie-samesite", |v, o| put(&mut o.affinity.same_site, parse::same_site(v))),
+    read("session-cookie-secure", |v, o| put(&mut o.affinity.secure, parse::flag(v))),
+    read("session-cookie-change-on-failure", |v, o| {
+        put(&mut o.affinity.change_on_failure, parse::flag(v))
+    }),
     unserved("session-cookie-conditional-samesite-none", OFF),
-    unserved("session-cookie-secure", &[]),
     unserved("session-cookie-partitioned", OFF),
-    unserved("session-cookie-change-on-failure", &[]),
     unserved("session-cookie-hash", &["sha1", "md5", "index"]),
     // Canaries.
-    unserved("canary", OFF),
-    unserved("canary-weight", &[]),
-    unserved("canary-weight-total", &[]),
-    unserved("canary-by-header", &[]),
-    unserved("canary-by-header-value", &[]),
-    unserved("canary-by-header-pattern", &[]),
-    unserved("canary-by-cookie", &[]),
+    read("canary", |v, o| parse::flag(v).map(|on| o.canary.enabled = on)),
+    read("canary-weight", |v, o| put(&mut o.canary.weight, parse::weight(v, 0))),
+    read("canary-weight-total", |v, o| put(&mut o.canary.weight_total, parse::weight(v, 100))),
+    read("canary-by-header", |v, o| put(&mut o.canary.by_header, parse::token(v))),
+    read("canary-by-header-value", |v, o| put(&mut o.canary.by_header_value, parse::field(v))),
+    read("canary-by-header-pattern", |v, o| {
+        put(&mut o.canary.by_header_pattern, parse::pattern(v))
+    }),
+    read("canary-by-cookie", |v, o| put(&mut o.canary.by_cookie, parse::token(v))),
     // Errors and copies.
     unserved("default-backend", &[]),
     unserved("custom-http-errors", &[]),

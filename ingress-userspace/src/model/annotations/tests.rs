@@ -321,6 +321,47 @@ fn a_temporal_redirect_wins_and_a_bad_code_leaves_the_default() {
 }
 
 #[test]
+fn values_of_canaries_and_sessions_are_checked_one_by_one() {
+    for (key, good, bad) in [
+        ("canary", &["true", "0"][..], &["yes", ""][..]),
+        ("canary-weight", &["0", "100", "1000"], &["-1", "5%", "", "99999999999"]),
+        ("canary-weight-total", &["100", "1000"], &["99", "0", "x"]),
+        ("canary-by-header", &["X-Canary", "x_y"], &["", "a b", "a:", "\u{e9}"]),
+        ("canary-by-header-value", &["eu", "a b;c"], &["", " a", "a\r\nb", "\u{e9}"]),
+        ("canary-by-header-pattern", &["^(a|b)$", "x"], &["(", "(?=a)", "(a)\\1"]),
+        ("canary-by-cookie", &["try"], &["", "a=b", "a;b"]),
+        ("affinity", &["cookie"], &["ip", "Cookie", ""]),
+        ("affinity-mode", &["balanced", "persistent"], &["sticky", ""]),
+        ("affinity-canary-behavior", &["sticky", "legacy"], &["off"]),
+        ("session-cookie-name", &["INGRESSCOOKIE", "a-b_c"], &["", "a b", "a=b", "a;b"]),
+        ("session-cookie-path", &["/", "/a/b"], &["", "a", "/a;b", "/a b", "/a,b"]),
+        ("session-cookie-domain", &["a.example", ".a.example"], &["", "a;b", "a b", "-a"]),
+        (
+            "session-cookie-expires",
+            &["0", "172800", "-1"],
+            &["", "1.5", "1d", "--1", "99999999999999"],
+        ),
+        ("session-cookie-max-age", &["0", "172800", "-1"], &["", "+1"]),
+        ("session-cookie-samesite", &["Lax", "none", "STRICT"], &["", "any"]),
+        ("session-cookie-secure", &["true", "false"], &["yes"]),
+        ("session-cookie-change-on-failure", &["true"], &["2"]),
+    ] {
+        for value in good {
+            let (ingress, problems) = one(key, *value);
+            assert_eq!(problems, [""; 0], "{key}: {value}");
+            let off = matches!(*value, "0" if key == "canary");
+            assert!(off || *ingress.options != IngressOptions::default(), "{key}: {value}");
+        }
+        for value in bad {
+            let (ingress, problems) = one(key, *value);
+            assert_eq!(problems, [field(key, "InvalidAnnotation")], "{key}: {value}");
+            assert_eq!(*ingress.options, IngressOptions::default(), "{key}: {value}");
+            assert!(is_open(&ingress), "{key}: {value}");
+        }
+    }
+}
+
+#[test]
 fn other_keys_are_reported_and_change_nothing() {
     for key in ["mirror-target", "load-balance", "nonsense", "proxy-redirect-form"] {
         let (ingress, problems) = one(key, "x");

@@ -361,14 +361,6 @@ impl Compiler {
         answer
     }
 
-    /// In the order of C1.
-    fn members(&self, pattern: &HostPattern) -> Vec<&Record> {
-        let state = self.hosts.get(pattern);
-        let members = state.into_iter().flat_map(|state| &state.members);
-        let known = members.filter_map(|order| self.ingresses.get(&order.object));
-        known.map(|known| &*known.record).collect()
-    }
-
     fn candidate(
         &self,
         record: &Record,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use crate::model::Ingress;
-use crate::model::options::IngressOptions;
+use crate::model::options::{AffinityOptions, IngressOptions};
+use crate::routing::affinity::{self, Affinity};
 use crate::routing::filters::{Filters, UpstreamTimeouts};
 use crate::routing::route::{Moved, MovedTo};
 
@@ -15,7 +16,7 @@ mod cors;
 /// `None`: nothing has to be done to a request.
 pub(super) fn of(ingress: &Ingress) -> Option<Arc<Filters>> {
     let options = &*ingress.options;
-    let (upstream, headers) = (&options.upstream, &options.headers);
+    let IngressOptions { upstream, headers, affinity, .. } = options;
     let filters = Filters {
         request_body: upstream.body_size,
         timeouts: UpstreamTimeouts {
@@ -27,8 +28,24 @@ pub(super) fn of(ingress: &Ingress) -> Option<Arc<Filters>> {
         forwarded_prefix: headers.forwarded_prefix.as_deref().and_then(value),
         access: access::of(ingress),
         cors: cors::of(&options.cors),
+        affinity: affinity.by_cookie.then(|| Box::new(affinity_of(affinity))),
+        canary: None,
     };
     (!filters.is_empty()).then(|| Arc::new(filters))
+}
+
+fn affinity_of(options: &AffinityOptions) -> Affinity {
+    Affinity {
+        name: options.name.clone().unwrap_or_else(|| affinity::NAME.into()),
+        persistent: options.persistent == Some(true),
+        change_on_failure: options.change_on_failure == Some(true),
+        path: options.path.clone(),
+        domain: options.domain.clone(),
+        expires: options.expires,
+        max_age: options.max_age,
+        same_site: options.same_site,
+        secure: options.secure,
+    }
 }
 
 /// Where everything of the Ingress leads.

@@ -75,14 +75,42 @@ impl Compiler {
         changed
     }
 
+    /// Holds the clusters that the canaries of `host` need now.
+    fn hold_canaries(&mut self, host: &HostPattern) {
+        let wanted = host::canary::clusters(host, &self.members(host));
+        let Some(state) = self.hosts.get_mut(host) else { return };
+        if wanted == state.canaries {
+            return;
+        }
+        let old = mem::replace(&mut state.canaries, wanted.clone());
+        for (key, user) in wanted {
+            let id = self.clusters.acquire(key, &user);
+            if self.snapshot.cluster(id).is_none() {
+                self.compile_cluster(id);
+            }
+        }
+        for (key, user) in old {
+            if let Some(id) = self.clusters.release(&key, &user)
+                && self.clusters.drop_if_unused(id)
+            {
+                self.snapshot.clusters.remove(&id);
+            }
+        }
+    }
+
+    /// In the order of C1.
+    pub(super) fn members(&self, host: &HostPattern) -> Vec<&Record> {
+        let members = self.hosts.get(host).into_iter().flat_map(|state| &state.members);
+        let known = members.filter_map(|order| self.ingresses.get(&order.object));
+        known.map(|known| &*known.record).collect()
+    }
+
     fn compile_host(&mut self, host: &HostPattern) {
-        let Some(state) = self.hosts.get(host) else { return };
-        let members: Vec<&Record> = state
-            .members
-            .iter()
-            .filter_map(|order| self.ingresses.get(&order.object))
-            .map(|known| &*known.record)
-            .collect();
+        if !self.hosts.contains_key(host) {
+            return;
+        }
+        self.hold_canaries(host);
+        let members = self.members(host);
         let CompiledHost { routes, certificate, secrets, problems } =
             host::compile(host, &members, self.context(&self.tallies(host)));
         self.ledger.set(Source::Host(host.clone()), problems);

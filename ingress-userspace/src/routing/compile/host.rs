@@ -18,9 +18,11 @@ use super::secrets::{SecretKey, Secrets};
 use super::tallies::Tallies;
 use super::tls::{self, HostTls};
 
+pub(super) mod canary;
 mod candidate;
 mod wide;
 
+use canary::Canaries;
 pub(super) use candidate::{Candidate, Judged};
 
 /// What the compiler knows besides the host.
@@ -54,7 +56,8 @@ pub(super) fn compile(
     let mut problems = Vec::new();
     let tls = tls::associate(host, members, context.secrets, context.now, &mut problems);
     let context = Context { shut: wide::shutting(host, members, &mut problems), ..context };
-    let routes = members.iter().any(|record| record.has_rules_for(host)).then(|| {
+    let serves = |record: &&Record| record.has_rules_for(host) && !record.is_canary();
+    let routes = members.iter().any(serves).then(|| {
         let mut rules = path_rules(host, members, &tls, context, &mut problems);
         wide::app_root(host, members, &mut rules, context, &mut problems);
         HostRoutes {
@@ -109,6 +112,7 @@ pub(super) fn judge<'a>(
     // Equal texts of several kinds meet on a regex host only; there the order of kinds holds too.
     candidates.sort_by_key(|candidate| candidate.path.kind);
     let all_regex = context.settings.is_nginx() && wants_regex_host(host, members, &candidates);
+    let mut canaries = Canaries::take_from(&mut candidates, all_regex, context.settings);
 
     let mut winners: BTreeMap<(PathKind, Arc<str>), Candidate<'_>> = BTreeMap::new();
     let mut judge_one = |candidate: Candidate<'a>| {
@@ -125,8 +129,9 @@ pub(super) fn judge<'a>(
         let outcome = match winners.get(&key) {
             Some(winner) => Err(candidate.conflict(winner, host)),
             None => {
+                let canary = canaries.join(&key, &candidate, context);
                 winners.insert(key, candidate);
-                let route = candidate.route(host, tls, context).map(Arc::new);
+                let route = candidate.route(host, tls, canary, context).map(Arc::new);
                 route
                     .map(|route| PathRule { text: text.clone(), way, route })
                     .map_err(|why| candidate.problem("path", Reason::InvalidAnnotation, &why))
@@ -134,15 +139,19 @@ pub(super) fn judge<'a>(
         };
         Judged { candidate, text: Some(text), outcome }
     };
-    candidates.into_iter().map(&mut judge_one).collect()
+    let mut judged: Vec<Judged<'a>> = candidates.into_iter().map(&mut judge_one).collect();
+    judged.extend(canaries.left(&winners));
+    judged
 }
 
 /// 2.3: one Ingress turns all paths of the host, of every Ingress and kind, into regexes.
 fn wants_regex_host(host: &HostPattern, members: &[&Record], candidates: &[Candidate<'_>]) -> bool {
     let uses_regex =
         |record: &&Record| record.ingress.options.rewrite.use_regex && record.has_rules_for(host);
-    members.iter().any(uses_regex)
-        || candidates.iter().any(|candidate| candidate.record.wants_regex(candidate.path))
+    let mains = || members.iter().filter(|record| !record.is_canary());
+    let mut candidates = candidates.iter().filter(|candidate| !candidate.record.is_canary());
+    mains().any(uses_regex)
+        || candidates.any(|candidate| candidate.record.wants_regex(candidate.path))
 }
 
 /// C5, C7, H9: the default backend of the first Ingress with rules for the host that has one.
@@ -155,7 +164,7 @@ fn default_route(
 ) -> Option<Arc<Route>> {
     let mut having = members
         .iter()
-        .filter(|record| record.has_rules_for(host))
+        .filter(|record| record.has_rules_for(host) && !record.is_canary())
         .filter_map(|&record| Some((record, record.ingress.default_backend.as_ref()?)));
     let (winner, backend) = having.next()?;
     let is_same = |record: &Record, other: &Backend| {

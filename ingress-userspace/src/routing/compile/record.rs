@@ -129,6 +129,11 @@ impl Record {
         self.ingress.options.rewrite.target.as_ref().filter(|target| ***target != *path_text(path))
     }
 
+    /// Its paths join those of other Ingresses.
+    pub(super) fn is_canary(&self) -> bool {
+        self.ingress.options.canary.enabled
+    }
+
     pub(super) fn moved(&self) -> Option<Moved> {
         self.moved.clone()
     }

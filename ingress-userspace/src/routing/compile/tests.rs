@@ -10,6 +10,7 @@ use crate::routing::{
     path,
 };
 
+mod canary;
 mod classes;
 mod conflicts;
 mod endpoints;

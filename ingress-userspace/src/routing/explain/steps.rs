@@ -82,8 +82,16 @@ pub(in crate::routing) fn steps(route: &Route, path: &str, question: &Question) 
 }
 
 fn headers(filters: &Filters, rewritten: bool, steps: &mut Vec<Step>) {
-    let Filters { request_body: _, timeouts, upstream_host, forwarded_prefix, access: _, cors: _ } =
-        filters;
+    let Filters {
+        request_body: _,
+        timeouts,
+        upstream_host,
+        forwarded_prefix,
+        access: _,
+        cors: _,
+        affinity,
+        canary,
+    } = filters;
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     if let Some(host) = upstream_host {
         steps.push(Step::new("upstream-vhost", format!("Host: {} to the endpoint", text(host))));
@@ -94,6 +102,17 @@ fn headers(filters: &Filters, rewritten: bool, steps: &mut Vec<Step>) {
             false => "nothing: the path is not rewritten".to_owned(),
         };
         steps.push(Step::new("x-forwarded-prefix", effect));
+    }
+    if let Some(canary) = canary {
+        let effect = format!(
+            "another Service for {} of {} requests, or as header, cookie or session say",
+            canary.weight, canary.total
+        );
+        steps.push(Step::new("canary", effect));
+    }
+    if let Some(affinity) = affinity {
+        let effect = format!("one endpoint for all requests with one cookie {}", affinity.name);
+        steps.push(Step::new("affinity", effect));
     }
     let UpstreamTimeouts { connect, send, read } = timeouts;
     for (name, limit) in [

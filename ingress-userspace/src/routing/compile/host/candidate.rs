@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::{Context, action_of, redirect_of};
 use crate::model::{HostPattern, IngressPath, PathKind, Problem, Reason, Rule};
+use crate::routing::canary::Canary;
 use crate::routing::compile::record::{Record, host_name, kind_name, path_field, path_text};
 use crate::routing::compile::tls::HostTls;
+use crate::routing::filters::Filters;
 use crate::routing::matcher::{PathMatch, PathRule};
 use crate::routing::route::Route;
 use crate::routing::{Rewrite, Settings, path, pattern};
@@ -58,6 +60,7 @@ impl Candidate<'_> {
         &self,
         host: &HostPattern,
         tls: &HostTls,
+        canary: Option<Canary>,
         context: Context<'_>,
     ) -> Result<Route, String> {
         let Self { record, rule, path } = self;
@@ -80,7 +83,7 @@ impl Candidate<'_> {
             })?,
             https_redirect: redirect_of(record, host, written, tls, context.settings),
             hsts: context.settings.hsts.clone(),
-            filters: record.filters(),
+            filters: with_canary(record.filters(), canary),
         })
     }
 
@@ -100,4 +103,11 @@ impl Candidate<'_> {
         let field = path_field(self.rule, self.path, field);
         self.record.problem(field, reason, format!("{why}; this path is not served"))
     }
+}
+
+/// A canary belongs to one rule; the others share the filters of their Ingress.
+fn with_canary(shared: Option<Arc<Filters>>, canary: Option<Canary>) -> Option<Arc<Filters>> {
+    let Some(canary) = canary else { return shared };
+    let filters = shared.map(Arc::unwrap_or_clone).unwrap_or_default();
+    Some(Arc::new(Filters { canary: Some(Box::new(canary)), ..filters }))
 }

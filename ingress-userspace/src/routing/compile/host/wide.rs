@@ -41,7 +41,7 @@ pub(super) fn app_root(
     context: Context<'_>,
     problems: &mut Vec<Problem>,
 ) {
-    let serving = members.iter().filter(|record| record.has_rules_for(host));
+    let serving = members.iter().filter(|r| r.has_rules_for(host) && !r.is_canary());
     let mut having = serving
         .filter_map(|&record| Some((record, record.ingress.options.redirects.app_root.as_ref()?)));
     let Some((winner, root)) = having.next() else { return };
@@ -77,7 +77,7 @@ pub(super) fn app_root(
             rewrite: None,
             https_redirect: None,
             hsts: context.settings.hsts.clone(),
-            filters: None,
+            filters: winner.filters(),
         }),
     });
 }

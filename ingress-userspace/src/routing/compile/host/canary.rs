@@ -1,0 +1,154 @@
+//! The canary Ingresses of a host: each of their paths joins the rule of another Ingress with the
+//! same path (`semantics.md` 8.0.8).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+
+use super::{Candidate, Context, Judged};
+use crate::model::options::{BackendProtocol, CanaryOptions};
+use crate::model::pattern::Pattern;
+use crate::model::{Backend, HostPattern, ObjectRef, PathKind, Reason, RuleId};
+use crate::routing::canary::{Canary, HeaderRule};
+use crate::routing::compile::clusters::ClusterKey;
+use crate::routing::compile::record::Record;
+use crate::routing::route::Action;
+use crate::routing::settings::Settings;
+
+/// The least total of weights; ingress-nginx ignores smaller ones.
+const TOTAL: u32 = 100;
+
+/// By the path that they join.
+pub(super) struct Canaries<'a> {
+    waiting: BTreeMap<(PathKind, Arc<str>), Vec<Candidate<'a>>>,
+}
+
+/// The clusters that canaries of `host` need beside those of their own Ingresses, and for whom: a
+/// canary is spoken to as the Ingress that it joins says, whose keys it inherits.
+pub(in crate::routing::compile) fn clusters(
+    host: &HostPattern,
+    members: &[&Record],
+) -> Vec<(ClusterKey, ObjectRef)> {
+    let mut found: Vec<(ClusterKey, ObjectRef)> = Vec::new();
+    for canary in members.iter().filter(|record| record.is_canary()) {
+        for main in members.iter().filter(|record| !record.is_canary()) {
+            let protocol = main.ingress.options.upstream.protocol;
+            for path in canary.rules_for(host).flat_map(|rule| &rule.paths) {
+                let key = key(canary, &path.backend, protocol);
+                let entry = key.map(|key| (key, canary.order.object.clone()));
+                found.extend(entry.filter(|entry| !found.contains(entry)));
+            }
+        }
+    }
+    found
+}
+
+fn key(
+    record: &Record,
+    backend: &Backend,
+    protocol: Option<BackendProtocol>,
+) -> Option<ClusterKey> {
+    let key = super::cluster_key(record, backend)?;
+    Some(ClusterKey { protocol, ..key })
+}
+
+// === impl Canaries ===
+
+impl<'a> Canaries<'a> {
+    /// Takes the paths of canary Ingresses out of `candidates`.
+    pub(super) fn take_from(
+        candidates: &mut Vec<Candidate<'a>>,
+        all_regex: bool,
+        settings: &Settings,
+    ) -> Self {
+        let mut waiting: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        candidates.retain(|candidate| {
+            if !candidate.record.is_canary() {
+                return true;
+            }
+            let way = candidate.way(all_regex, settings);
+            // A path that cannot be matched joins none.
+            let text = candidate.text(way).unwrap_or_else(|_| candidate.path.path.clone());
+            waiting.entry((candidate.path.kind, text)).or_default().push(*candidate);
+            false
+        });
+        Self { waiting }
+    }
+
+    /// The canary of the rule that won `key`.
+    pub(super) fn join(
+        &mut self,
+        key: &(PathKind, Arc<str>),
+        main: &Candidate<'a>,
+        context: Context<'_>,
+    ) -> Option<Canary> {
+        let rivals = self.waiting.get_mut(key)?;
+        let first = rivals.remove(0);
+        if rivals.is_empty() {
+            self.waiting.remove(key);
+        }
+        Some(first.canary_of(main, context))
+    }
+
+    /// Canaries that joined nothing.
+    pub(super) fn left(
+        self,
+        mains: &BTreeMap<(PathKind, Arc<str>), Candidate<'a>>,
+    ) -> Vec<Judged<'a>> {
+        let mut left = Vec::new();
+        for (key, rivals) in self.waiting {
+            let why = match mains.get(&key) {
+                Some(main) => format!(
+                    "this path of {} has a canary already, one that comes first",
+                    main.record.order.object
+                ),
+                None => {
+                    "a canary joins the same path of another Ingress, and there is none".to_owned()
+                }
+            };
+            for candidate in rivals {
+                let problem = candidate.problem("path", Reason::ConflictingPath, &why);
+                let outcome = Err(problem.by(RuleId::C1));
+                left.push(Judged { candidate, text: Some(key.1.clone()), outcome });
+            }
+        }
+        left
+    }
+}
+
+// === impl Candidate ===
+
+impl Candidate<'_> {
+    fn canary_of(&self, main: &Candidate<'_>, context: Context<'_>) -> Canary {
+        let options = &self.record.ingress.options;
+        let CanaryOptions { weight, weight_total, by_cookie, .. } = &options.canary;
+        let protocol = main.record.ingress.options.upstream.protocol;
+        let id =
+            key(self.record, &self.path.backend, protocol).and_then(|k| context.clusters.id(&k));
+        let legacy =
+            options.affinity.canary_legacy.or(main.record.ingress.options.affinity.canary_legacy);
+        Canary {
+            action: id.map_or(
+                Action::Refuse { status: 503, reason: "the canary of this path is closed" },
+                Action::Forward,
+            ),
+            header: header_rule(&options.canary),
+            cookie: by_cookie.clone(),
+            weight: weight.unwrap_or(0),
+            total: weight_total.unwrap_or(TOTAL),
+            sticky: legacy != Some(true),
+        }
+    }
+}
+
+fn header_rule(options: &CanaryOptions) -> Option<(HeaderName, HeaderRule)> {
+    // The parsers have let nothing else through.
+    let name = HeaderName::from_bytes(options.by_header.as_ref()?.as_bytes()).ok()?;
+    let rule = match (&options.by_header_value, &options.by_header_pattern) {
+        (Some(value), _) => HeaderRule::Equals(HeaderValue::from_str(value).ok()?),
+        (None, Some(pattern)) => HeaderRule::Matches(Pattern::new(pattern).ok()?),
+        (None, None) => HeaderRule::Words,
+    };
+    Some((name, rule))
+}
