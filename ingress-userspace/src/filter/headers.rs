@@ -4,17 +4,10 @@
 //! whatever says who the client is is replaced by what we know; names that a backend could
 //! confuse with ours or with another name (`_`) are dropped.
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    TE, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY: HeaderName = HeaderName::from_static("proxy");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -25,19 +18,6 @@ const X_ORIGINAL_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-origina
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_SCHEME: HeaderName = HeaderName::from_static("x-scheme");
-
-/// Fields that end with the connection, whether nominated by `Connection` or not. `Trailer` is not
-/// one of them: it belongs to the message (RFC 9110 6.6.2).
-const HOP_BY_HOP: [HeaderName; 8] = [
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HTTP2_SETTINGS,
-];
 
 /// Longest `X-Request-ID` that is taken over.
 const REQUEST_ID: usize = 128;
@@ -53,14 +33,27 @@ pub struct Origin<'a> {
     pub host: Option<&'a HeaderValue>,
 }
 
+/// What one pass over the names of a head finds. Most heads have little of it, and each question to
+/// the map that is not asked saves a hash.
+#[derive(Debug, Default)]
+struct Found {
+    /// What goes no further.
+    unwanted: SmallVec<[HeaderName; 8]>,
+    connection: bool,
+    te: bool,
+    upgrade: bool,
+    forwarded_for: bool,
+    forwarded_host: bool,
+    request_id: bool,
+}
+
 /// Makes a client's header fields into those for the endpoint. True: the request asks for another
 /// protocol (`Upgrade`), and still does.
 pub fn to_upstream(headers: &mut HeaderMap, origin: Origin<'_>) -> bool {
-    let trailers = has_token(headers, &TE, "trailers");
-    let upgrade = upgrade_asked(headers);
-    for name in unwanted(headers) {
-        headers.remove(name);
-    }
+    let found = Found::in_request(headers);
+    let trailers = found.te && has_token(headers, &TE, "trailers");
+    let upgrade = if found.upgrade && found.connection { upgrade_asked(headers) } else { None };
+    remove(headers, &found);
     if trailers {
         // Ours now: trailers that the endpoint sends are passed on (RFC 9110 10.1.4).
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -71,22 +64,15 @@ pub fn to_upstream(headers: &mut HeaderMap, origin: Origin<'_>) -> bool {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);
     }
-    forward(headers, origin);
+    forward(headers, &found, origin);
     asked
 }
 
 /// Makes an endpoint's header fields into those for the client. `switching`: of a 101.
 pub fn from_upstream(headers: &mut HeaderMap, switching: bool) {
+    let found = Found::in_answer(headers);
     let upgrade = if switching { headers.get(UPGRADE).cloned() } else { None };
-    if headers.contains_key(CONNECTION) {
-        for name in nominated(headers) {
-            headers.remove(name);
-        }
-        headers.remove(CONNECTION);
-    }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
+    remove(headers, &found);
     if switching {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
@@ -95,32 +81,74 @@ pub fn from_upstream(headers: &mut HeaderMap, switching: bool) {
     }
 }
 
-/// What does not go upstream, found in one pass: most requests have little of it.
-fn unwanted(headers: &HeaderMap) -> SmallVec<[HeaderName; 8]> {
-    let mut found: SmallVec<[HeaderName; 8]> = headers
-        .keys()
-        .filter(|name| {
+// === impl Found ===
+
+impl Found {
+    fn in_request(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        for name in headers.keys() {
             let text = name.as_str();
-            !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-                || text.starts_with("ssl-client-")
-                || claims_origin(name)
-                || HOP_BY_HOP.contains(name)
-                || [CONNECTION, EXPECT, FORWARDED, PROXY].contains(name)
-        })
-        .cloned()
-        .collect();
-    if found.contains(&CONNECTION) {
-        found.extend(nominated(headers));
+            match text {
+                "x-forwarded-for" => found.forwarded_for = true,
+                "x-forwarded-host" => found.forwarded_host = true,
+                "x-request-id" => found.request_id = true,
+                "expect" | "forwarded" | "proxy" => found.unwanted.push(name.clone()),
+                _ if found.ends_with_connection(text) || says_who(text) => {
+                    found.unwanted.push(name.clone());
+                }
+                _ => {}
+            }
+        }
+        found
     }
-    found
+
+    fn in_answer(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        for name in headers.keys() {
+            if found.ends_with_connection(name.as_str()) {
+                found.unwanted.push(name.clone());
+            }
+        }
+        found
+    }
+
+    /// Fields that end with the connection, whether nominated by `Connection` or not. `Trailer` is
+    /// not one of them: it belongs to the message (RFC 9110 6.6.2).
+    fn ends_with_connection(&mut self, name: &str) -> bool {
+        match name {
+            "connection" => self.connection = true,
+            "te" => self.te = true,
+            "upgrade" => self.upgrade = true,
+            "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "transfer-encoding"
+            | "http2-settings" => {}
+            _ => return false,
+        }
+        true
+    }
 }
 
-/// What a proxy in front of the endpoint would say: nobody but us is that proxy. The two lists that
-/// are kept under another name are dealt with in [`forward`].
-fn claims_origin(name: &HeaderName) -> bool {
-    let text = name.as_str();
-    (text.starts_with("x-forwarded-") || text.starts_with("x-original-"))
-        && ![X_FORWARDED_FOR, X_FORWARDED_HOST].contains(name)
+/// Names that a backend could confuse with others, and what only a proxy in front of it would say:
+/// nobody but us is that proxy.
+fn says_who(name: &str) -> bool {
+    !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        || name.starts_with("ssl-client-")
+        || name.starts_with("x-forwarded-")
+        || name.starts_with("x-original-")
+}
+
+fn remove(headers: &mut HeaderMap, found: &Found) {
+    if found.connection {
+        for name in nominated(headers) {
+            headers.remove(name);
+        }
+    }
+    for name in &found.unwanted {
+        headers.remove(name);
+    }
 }
 
 /// The fields named by `Connection`. Those that frame or address the message are not its to name.
@@ -153,10 +181,14 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
         .filter(|token| !token.is_empty())
 }
 
-fn forward(headers: &mut HeaderMap, origin: Origin<'_>) {
+fn forward(headers: &mut HeaderMap, found: &Found, origin: Origin<'_>) {
     let scheme = HeaderValue::from_static(if origin.https { "https" } else { "http" });
-    keep_original(headers, &X_FORWARDED_FOR, X_ORIGINAL_FORWARDED_FOR);
-    keep_original(headers, &X_FORWARDED_HOST, X_ORIGINAL_FORWARDED_HOST);
+    if found.forwarded_for {
+        keep_original(headers, &X_FORWARDED_FOR, X_ORIGINAL_FORWARDED_FOR);
+    }
+    if found.forwarded_host {
+        keep_original(headers, &X_FORWARDED_HOST, X_ORIGINAL_FORWARDED_HOST);
+    }
     headers.insert(X_REAL_IP, origin.peer.clone());
     headers.insert(X_FORWARDED_FOR, origin.peer.clone());
     headers.insert(X_FORWARDED_PORT, origin.port.clone());
@@ -168,25 +200,21 @@ fn forward(headers: &mut HeaderMap, origin: Origin<'_>) {
             headers.insert(X_FORWARDED_HOST, host.clone());
             headers.insert(HOST, host.clone());
         }
-        None => {
+        None if found.forwarded_host => {
             headers.remove(X_FORWARDED_HOST);
         }
+        None => {}
     }
-    let mut ids = headers.get_all(X_REQUEST_ID).iter();
-    let sane = matches!((ids.next(), ids.next()), (Some(id), None) if is_sane(id));
-    if !sane {
+    if !(found.request_id && has_sane_id(headers)) {
         headers.insert(X_REQUEST_ID, request_id());
     }
 }
 
-/// Moves what the client sent under one name to another, several lines as one list.
+/// Copies what the client sent under one name to another, several lines as one list.
 fn keep_original(headers: &mut HeaderMap, name: &HeaderName, original: HeaderName) {
     let mut values = headers.get_all(name).iter();
     let joined = match (values.next(), values.next()) {
-        (None, _) => {
-            headers.remove(original);
-            return;
-        }
+        (None, _) => None,
         (Some(only), None) => Some(only.clone()),
         (Some(first), Some(second)) => {
             let lines: Vec<_> =
@@ -194,10 +222,14 @@ fn keep_original(headers: &mut HeaderMap, name: &HeaderName, original: HeaderNam
             HeaderValue::from_bytes(&lines.join(&b", "[..])).ok()
         }
     };
-    match joined {
-        Some(value) => headers.insert(original, value),
-        None => headers.remove(original),
-    };
+    if let Some(value) = joined {
+        headers.insert(original, value);
+    }
+}
+
+fn has_sane_id(headers: &HeaderMap) -> bool {
+    let mut ids = headers.get_all(X_REQUEST_ID).iter();
+    matches!((ids.next(), ids.next()), (Some(id), None) if is_sane(id))
 }
 
 /// A request id of the client that is safe in logs and headers of any backend.
