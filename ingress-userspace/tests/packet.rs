@@ -17,6 +17,8 @@ mod builder;
 #[path = "packet/kernel.rs"]
 #[allow(dead_code, reason = "each test binary uses its part")]
 mod kernel;
+#[path = "packet/stack.rs"]
+mod stack;
 #[path = "packet/table.rs"]
 mod table;
 #[path = "packet/world.rs"]
@@ -127,8 +129,13 @@ fn programs_and_maps_keep_to_the_committed_budget() {
     let dispatch: &mut SkLookup = kernel.ebpf.program_mut("dispatch").unwrap().try_into().unwrap();
     let dispatch = dispatch.info().unwrap();
     let mut measured = Vec::new();
-    for (name, info) in [("steer", &steer), ("dispatch", &dispatch)] {
+    let frames = stack::frames();
+    for ((name, info), frames) in [("steer", &steer), ("dispatch", &dispatch)].iter().zip(frames) {
         measured.extend(of_program(name, info));
+        let deepest = frames.iter().sum();
+        println!("{name}: frames of {frames:?} bytes");
+        assert!(deepest <= stack::LIMIT, "{name}: the verifier takes no more, whoever calls whom");
+        measured.push((format!("{name} stack bytes"), deepest));
     }
     for &name in map::PINNED {
         let id = map_data(kernel.map(name)).info().unwrap().id();

@@ -22,7 +22,8 @@ use ingress_common::{Address, Family, Verdict, map};
 
 use super::world::{self, ip};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/genkan.bpf.o"));
+pub(crate) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/genkan.bpf.o"));
 
 /// XDP actions.
 pub(crate) const XDP_DROP: u32 = 1;
