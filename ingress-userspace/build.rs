@@ -1,9 +1,9 @@
 //! Builds the kernel programs and hands their object to the library as `$OUT_DIR/genkan.bpf.o`.
 //!
 //! The only builder of `ingress-ebpf` for the bpf target, so that plain `cargo build`, `test` and
-//! `install` work. Which compiler is used is decided by [`Plan::choose`], first that applies; without
-//! any the build fails with the commands that would help. With `GENKAN_BPF_SKIP=1` the object is
-//! empty and the program says that it was built without kernel programs.
+//! `install` work. Where the object comes from is decided by [`choose`], first that applies; without
+//! any compiler the build fails with the commands that would help. With `GENKAN_BPF_SKIP=1` the
+//! object is empty and the program says that it was built without kernel programs.
 //!
 //! With the feature `testing` the floor programs of the packet benchmark are built beside it, as
 //! `$OUT_DIR/genkan-floor.bpf.o`; they are never part of the production object.
@@ -13,6 +13,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+
+#[path = "build/choice.rs"]
+mod choice;
+
+use choice::{Choice, Machine, Wishes, choose};
 
 const OBJECT: &str = "genkan.bpf.o";
 const FLOOR: &str = "genkan-floor.bpf.o";
@@ -41,6 +46,7 @@ fn run() -> Result<String, String> {
         println!("cargo::rerun-if-env-changed={variable}");
     }
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build/choice.rs");
 
     let host = Compiler::new(setting("RUSTC").unwrap_or_else(|| "rustc".into()));
     let version = host.version()?;
@@ -57,18 +63,34 @@ fn run() -> Result<String, String> {
     }
 
     let out = PathBuf::from(required("OUT_DIR")?);
-    if env::var_os("GENKAN_BPF_SKIP").is_some_and(|value| value == "1") {
-        write(&out.join(OBJECT), &[])?;
-        write(&out.join(FLOOR), &[])?;
-        return Ok("none: built with GENKAN_BPF_SKIP=1".into());
-    }
-    if let Some(given) = setting("GENKAN_BPF_OBJECT") {
-        println!("cargo::rerun-if-changed={}", given.display());
-        copy(&given, &out.join(OBJECT))?;
-        write(&out.join(FLOOR), &[])?;
-        return Ok(format!("given as {}", given.display()));
-    }
-    build(&Plan::choose(host)?, &out)
+    let wishes = Wishes {
+        skip: env::var_os("GENKAN_BPF_SKIP").is_some_and(|value| value == "1"),
+        object: setting("GENKAN_BPF_OBJECT"),
+        rustc: setting("GENKAN_BPF_RUSTC"),
+    };
+    let plan = match choose(&wishes, &host.path, &Here)? {
+        Choice::Nothing => {
+            write(&out.join(OBJECT), &[])?;
+            write(&out.join(FLOOR), &[])?;
+            return Ok("none: built with GENKAN_BPF_SKIP=1".into());
+        }
+        Choice::Given(given) => {
+            println!("cargo::rerun-if-changed={}", given.display());
+            copy(&given, &out.join(OBJECT))?;
+            write(&out.join(FLOOR), &[])?;
+            return Ok(format!("given as {}", given.display()));
+        }
+        Choice::Prebuilt(rustc, why) => {
+            Plan::of(How::Prebuilt(rustc.clone()), &Compiler::new(rustc), why)?
+        }
+        Choice::Sources(rustc, why) => {
+            Plan::of(How::Sources(rustc.clone()), &Compiler::new(rustc), why)?
+        }
+        Choice::Nightly => {
+            Plan::of(How::Nightly, &Compiler::nightly(), "nightly, core from rust-src")?
+        }
+    };
+    build(&plan, &out)
 }
 
 /// Runs cargo for the bpf target and copies its object out.
@@ -197,48 +219,6 @@ enum How {
 // === impl Plan ===
 
 impl Plan {
-    /// The first of: `GENKAN_BPF_RUSTC`; the host's compiler with a prebuilt `core`; a distribution's
-    /// compiler with one; the host's compiler with rust-src; a nightly with rust-src.
-    fn choose(host: Compiler) -> Result<Self, String> {
-        if let Some(given) = setting("GENKAN_BPF_RUSTC") {
-            let given = Compiler::new(given);
-            let how = if given.has_core() || !given.has_sources() {
-                How::Prebuilt(given.path.clone())
-            } else {
-                How::Sources(given.path.clone())
-            };
-            return Self::of(how, &given, "from GENKAN_BPF_RUSTC");
-        }
-        if host.has_core() {
-            return Self::of(How::Prebuilt(host.path.clone()), &host, "prebuilt core");
-        }
-        for path in ["/usr/bin/rustc", "/usr/local/bin/rustc"] {
-            let distribution = Compiler::new(path.into());
-            if distribution.path.exists() && distribution.has_core() {
-                let how = How::Prebuilt(distribution.path.clone());
-                return Self::of(how, &distribution, "prebuilt core of the distribution");
-            }
-        }
-        if host.has_sources() {
-            return Self::of(How::Sources(host.path.clone()), &host, "core from rust-src");
-        }
-        if let Some(nightly) = Compiler::nightly()
-            && nightly.has_sources()
-        {
-            return Self::of(How::Nightly, &nightly, "nightly, core from rust-src");
-        }
-        Err(format!(
-            "no compiler for the kernel programs: {} has neither a prebuilt core for bpf nor \
-             rust-src, and there is no distribution compiler and no nightly with one.\n\
-             One of these helps:\n\
-             rustup component add rust-src\n\
-             apt install rustc-web libstd-rust-web-dev-bpf\n\
-             GENKAN_BPF_OBJECT=<a genkan.bpf.o of this version> cargo build\n\
-             Without kernel programs: GENKAN_BPF_SKIP=1 cargo build",
-            host.path.display()
-        ))
-    }
-
     fn of(how: How, compiler: &Compiler, why: &str) -> Result<Self, String> {
         let version = compiler.version()?;
         let origin = format!("{}, {why}", version.text);
@@ -280,6 +260,9 @@ struct Compiler {
     prefix: &'static [&'static str],
 }
 
+/// The machine that builds.
+struct Here;
+
 struct Version {
     major: u32,
     minor: u32,
@@ -294,9 +277,8 @@ impl Compiler {
         Self { path, prefix: &[] }
     }
 
-    fn nightly() -> Option<Self> {
-        let nightly = Self { path: "rustup".into(), prefix: &["run", "nightly", "rustc"] };
-        nightly.version().is_ok().then_some(nightly)
+    fn nightly() -> Self {
+        Self { path: "rustup".into(), prefix: &["run", "nightly", "rustc"] }
     }
 
     fn run(&self, arguments: &[&str]) -> Result<String, String> {
@@ -345,6 +327,27 @@ impl Compiler {
         self.run(&["--print", "sysroot"]).is_ok_and(|sysroot| {
             Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core").is_dir()
         })
+    }
+}
+
+// === impl Here ===
+
+impl Machine for Here {
+    fn exists(&self, rustc: &Path) -> bool {
+        rustc.exists()
+    }
+
+    fn has_core(&self, rustc: &Path) -> bool {
+        Compiler::new(rustc.to_owned()).has_core()
+    }
+
+    fn has_sources(&self, rustc: &Path) -> bool {
+        Compiler::new(rustc.to_owned()).has_sources()
+    }
+
+    fn has_nightly(&self) -> bool {
+        let nightly = Compiler::nightly();
+        nightly.version().is_ok() && nightly.has_sources()
     }
 }
 
