@@ -249,6 +249,16 @@ fn default_ports() -> Vec<PortConfig> {
     ]
 }
 
+// === impl VipConfig ===
+
+impl VipConfig {
+    /// The port that stands for HTTPS: 443 if that speaks it, else the lowest that does.
+    pub fn https_port(&self) -> Option<u16> {
+        let https = self.ports.iter().filter(|port| port.protocol == PortProtocol::Https);
+        https.map(|port| port.port).min_by_key(|&port| (port != 443, port))
+    }
+}
+
 // === impl Classes ===
 
 impl Default for Classes {

@@ -32,7 +32,8 @@ pub enum Format {
 /// A filter that does not parse, or a second call.
 pub fn init(filter: &str, format: Format) -> anyhow::Result<()> {
     let (chosen, handle) = reload::Layer::new(EnvFilter::builder().parse(filter)?);
-    let lines = fmt::layer().with_writer(io::stderr);
+    // A line that cannot be written is lost. To say so on the same stream would panic.
+    let lines = fmt::layer().with_writer(io::stderr).log_internal_errors(false);
     let lines = match format {
         Format::Text => lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed(),
         Format::Json => lines.json().flatten_event(true).boxed(),

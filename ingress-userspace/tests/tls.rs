@@ -276,6 +276,24 @@ async fn t11_http_is_redirected_for_hosts_with_tls() {
     }
 }
 
+/// Another port than 443 is named, because no client would look for it; where no port speaks HTTPS
+/// a redirect would lead nowhere.
+#[tokio::test]
+async fn t11_redirect_leads_to_the_port_of_the_vip_that_speaks_https() {
+    let site = Site::new(|_| {});
+    let ask = async || {
+        let got = client::ask(site.edge.http(), get("a.example", "/x")).await;
+        let location = got.headers.get("location").map(|l| l.to_str().unwrap().to_owned());
+        (got.status.as_u16(), location)
+    };
+    assert_eq!(ask().await, (308, Some("https://a.example/x".to_owned())));
+    let vip = site.edge.http().ip();
+    site.edge.set(|s| s.https_ports = [(vip, 8443)].into_iter().collect());
+    assert_eq!(ask().await, (308, Some("https://a.example:8443/x".to_owned())));
+    site.edge.set(|s| s.https_ports.clear());
+    assert_eq!(ask().await, (200, None));
+}
+
 #[tokio::test]
 async fn t11_options_of_no_path_are_redirected_to_the_host() {
     let site = Site::new(|c| c.compat = genkan::config::Compat::Nginx);

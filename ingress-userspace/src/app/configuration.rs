@@ -154,3 +154,54 @@ async fn until(retry: Option<Retry>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn start(text: &str) -> (TempDir, PathBuf, Configuration) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("genkan.yaml");
+        fs::write(&path, text).unwrap();
+        let overrides = Overrides::default();
+        let config = read::read(&path, &overrides).unwrap();
+        let configuration = Configuration::start(config, path.clone(), overrides).unwrap();
+        (directory, path, configuration)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_configuration_that_cannot_be_followed_is_tried_again_until_it_can() {
+        let (_directory, path, mut configuration) = start("vips: []\n");
+        fs::write(&path, "vips: []\ncompat: nginx\n").unwrap();
+        for _ in 0..3 {
+            configuration.changed().await;
+            assert!(configuration.read().is_some());
+            configuration.postpone(&anyhow::anyhow!("the kernel is busy"));
+        }
+        let history = configuration.history(SystemTime::now());
+        assert_eq!((history.reloads, history.reloads_failed), (0, 1), "told once");
+        assert!(history.errors[0].contains("the kernel is busy"), "{:?}", history.errors);
+        configuration.changed().await;
+        let next = configuration.read().unwrap();
+        configuration.take(next);
+        let history = configuration.history(SystemTime::now());
+        assert_eq!((history.reloads, history.errors.len()), (1, 0));
+        assert!(configuration.read().is_none(), "it is in force");
+    }
+
+    #[tokio::test]
+    async fn a_refused_file_stays_refused_until_it_is_edited_and_the_old_one_is_no_news() {
+        let (_directory, path, mut configuration) = start("vips: []\n");
+        fs::write(&path, "compat: nginx\n").unwrap();
+        assert!(configuration.read().is_none() && configuration.read().is_none());
+        let history = configuration.history(SystemTime::now());
+        assert_eq!((history.reloads_failed, history.errors.len()), (1, 1));
+        fs::write(&path, "vips: []\n").unwrap();
+        assert!(configuration.read().is_none());
+        assert_eq!(configuration.history(SystemTime::now()).errors, [""; 0]);
+    }
+}

@@ -15,7 +15,7 @@ use http::Uri;
 use serde::{Deserialize, Serialize};
 
 use super::{Output, USAGE};
-use crate::config::{Config, Overrides, PortProtocol, read};
+use crate::config::{Config, Overrides, PortProtocol, VipConfig, read};
 use crate::dataplane::plan::admission::{Admission, admission};
 use crate::model::{Kind, ObjectRef, Origin, decode};
 use crate::routing::explain::{Candidate, Explanation, Outcome, Question};
@@ -177,8 +177,19 @@ impl Answer {
     pub fn new(compiler: &Compiler, config: &Config, request: &Request) -> Self {
         let Request { question, client, port } = request;
         let protocol = if question.https { PortProtocol::Https } else { PortProtocol::Http };
-        let admissions = config.vips.iter().map(|vip| admission(vip, *client, *port, protocol));
-        Self { explanation: compiler.explain(question), vips: admissions.collect() }
+        let explanation = compiler.explain(question);
+        let unforced = matches!(explanation.outcome, Outcome::Redirect { forced: false, .. });
+        let admission = |vip: &VipConfig| {
+            let mut admission = admission(vip, *client, *port, protocol);
+            match vip.https_port().filter(|_| unforced) {
+                None if unforced => admission.why.push_str("; no https port: not redirected there"),
+                None | Some(443) => {}
+                Some(port) => admission.why.push_str(&format!("; https is on port {port}")),
+            }
+            admission
+        };
+        let vips = config.vips.iter().map(admission).collect();
+        Self { explanation, vips }
     }
 
     /// The request reaches an endpoint, or is redirected, by one VIP at least.

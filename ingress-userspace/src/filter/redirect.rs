@@ -13,12 +13,22 @@ pub fn applies(route: &Route) -> Option<Redirect> {
     route.https_redirect.filter(|_| !route.path.starts_with(ACME))
 }
 
-/// `Location` for the host (without port) and the target as the client sent it.
-pub fn location(redirect: Redirect, host: &str, target: &str) -> Option<HeaderValue> {
+/// `Location` for the host (without port), the port that speaks HTTPS there, and the target as the
+/// client sent it. The port is named where clients would not try it by themselves.
+pub fn location(
+    redirect: Redirect,
+    host: &str,
+    port: Option<u16>,
+    target: &str,
+) -> Option<HeaderValue> {
+    const DEFAULT_PORT: u16 = 443;
     let drop = redirect.drop_trailing_slash && target.ends_with('/');
     let target = &target[..target.len() - usize::from(drop)];
-    let mut location = String::with_capacity("https://".len() + host.len() + target.len());
-    for part in ["https://", host, target] {
+    let port = port.filter(|&port| port != DEFAULT_PORT && !redirect.forced);
+    let port = port.map_or(String::new(), |port| format!(":{port}"));
+    let length = "https://".len() + host.len() + port.len() + target.len();
+    let mut location = String::with_capacity(length);
+    for part in ["https://", host, &port, target] {
         location.push_str(part);
     }
     HeaderValue::try_from(location).ok()
@@ -40,11 +50,25 @@ mod tests {
             (false, "/x/", "https://a.example/x/"),
             (true, "/%2e/x", "https://a.example/%2e/x"),
         ] {
-            let redirect = Redirect { status: 308, drop_trailing_slash };
+            let redirect = Redirect { status: 308, drop_trailing_slash, forced: false };
             assert_eq!(
-                location(redirect, "a.example", target).expect("a header value"),
+                location(redirect, "a.example", Some(443), target).expect("a header value"),
                 location_wanted
             );
+        }
+    }
+
+    #[test]
+    fn t11_location_names_a_port_of_ours_that_is_not_443() {
+        for (port, forced, wanted) in [
+            (Some(443), false, "https://a.example/x"),
+            (Some(8443), false, "https://a.example:8443/x"),
+            (Some(8443), true, "https://a.example/x"),
+            (None, true, "https://a.example/x"),
+        ] {
+            let redirect = Redirect { status: 308, drop_trailing_slash: false, forced };
+            let found = location(redirect, "a.example", port, "/x").expect("a header value");
+            assert_eq!(found, wanted, "{port:?} {forced}");
         }
     }
 
@@ -64,7 +88,11 @@ mod tests {
                 kind: None,
                 action: Action::Forward(ClusterId(0)),
                 rewrite: None,
-                https_redirect: Some(Redirect { status: 308, drop_trailing_slash: true }),
+                https_redirect: Some(Redirect {
+                    status: 308,
+                    drop_trailing_slash: true,
+                    forced: false,
+                }),
                 hsts: None,
                 filters: None,
                 tally: std::sync::Arc::default(),

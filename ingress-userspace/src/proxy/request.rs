@@ -205,7 +205,12 @@ async fn answer(
         return Ok(Reply::Response(answer));
     }
     if !https && let Some(redirect) = redirect::applies(route) {
-        return redirects::to_https(redirect, host, connection.local.ip(), &uri);
+        let vip = connection.local.ip();
+        let port = context.settings().https_ports.get(&vip).copied();
+        // Where nothing speaks HTTPS a redirect leads nowhere.
+        if port.is_some() || redirect.forced {
+            return redirects::to_https(redirect, host, vip, port, &uri);
+        }
     }
     let mut session = filters.and_then(|filters| Session::of(filters, request.headers()));
     let mut action = &route.action;

@@ -12,6 +12,8 @@ use crate::net::sources::SourceRules;
 pub struct Settings {
     /// Protocol of each VIP:port; connections to other local addresses are refused.
     pub ports: HashMap<SocketAddr, PortProtocol>,
+    /// Where redirects from HTTP lead on each VIP that speaks HTTPS.
+    pub https_ports: HashMap<IpAddr, u16>,
     /// VIPs with source rules. The kernel programs enforce them before a connection exists; here
     /// they hold for connections that came without them.
     pub sources: HashMap<IpAddr, SourceRules>,
@@ -41,6 +43,12 @@ impl From<&Config> for Settings {
                 vip.ports.iter().map(move |p| (SocketAddr::new(address, p.port), p.protocol))
             })
             .collect();
+        let https_ports = config
+            .vips
+            .iter()
+            .filter_map(|vip| Some((vip, vip.https_port()?)))
+            .flat_map(|(vip, port)| vip.addresses.iter().map(move |address| (*address, port)))
+            .collect();
         let sources = config
             .vips
             .iter()
@@ -49,6 +57,7 @@ impl From<&Config> for Settings {
             .collect();
         Self {
             ports,
+            https_ports,
             sources,
             timeouts: config.timeouts,
             limits: config.limits,

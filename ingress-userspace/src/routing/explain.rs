@@ -54,8 +54,9 @@ pub struct Explanation {
 pub enum Outcome {
     /// Sent to one of the endpoints.
     Forward,
-    /// Answered with a redirect to HTTPS.
-    Redirect { status: u16, drop_trailing_slash: bool },
+    /// Answered with a redirect to HTTPS, where the VIP has a port that speaks it; a forced one
+    /// always.
+    Redirect { status: u16, drop_trailing_slash: bool, forced: bool },
     /// Answered with a redirect to a URL, or to a path of the same host.
     Moved { status: u16, to: String },
     /// Answered by us.

@@ -7,6 +7,10 @@
 use regex_automata::meta::{BuildError, Config, Regex};
 use regex_automata::util::syntax;
 
+/// What makes a text more than a literal one, the dot excepted.
+pub(super) const SPECIAL: [char; 14] =
+    ['\\', '^', '$', '*', '+', '?', '(', ')', '[', ']', '{', '}', '|', '#'];
+
 /// Longest rule path read as a regex, in bytes.
 const MAX_TEXT: usize = 4096;
 /// Compiled size of one pattern, in bytes: `(a{100}){100}` is past it.

@@ -4,7 +4,7 @@
 //! snapshots, TLS, HTTP, pools. Steering is not: each worker has listeners of its own, so a test can
 //! say which worker it talks to.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -81,6 +81,8 @@ impl EdgeBuilder {
         let listen = || listen_direct("127.0.0.1:0".parse().unwrap()).unwrap();
         let listeners: Vec<_> = (0..self.workers).map(|_| (listen(), listen())).collect();
         let mut settings = Settings::from(&self.config);
+        // As on a VIP whose HTTPS is where clients look for it.
+        settings.https_ports.insert(Ipv4Addr::LOCALHOST.into(), 443);
         for (http, https) in &listeners {
             settings.ports.insert(http.local_addr().unwrap(), PortProtocol::Http);
             settings.ports.insert(https.local_addr().unwrap(), PortProtocol::Https);

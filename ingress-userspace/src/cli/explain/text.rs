@@ -60,14 +60,14 @@ fn outcome(explanation: &Explanation) -> String {
             let cluster = explanation.cluster.as_ref();
             format!("sent to {}", cluster.map_or("an endpoint", |cluster| &cluster.name))
         }
-        &Outcome::Redirect { status, drop_trailing_slash } => {
-            let redirect = Redirect { status, drop_trailing_slash };
+        &Outcome::Redirect { status, drop_trailing_slash, forced } => {
+            let redirect = Redirect { status, drop_trailing_slash, forced };
             let host = explanation.host.as_deref().unwrap_or_default();
             let host = match host.contains(':') {
                 true => Cow::Owned(format!("[{host}]")),
                 false => Cow::Borrowed(host),
             };
-            let location = redirect::location(redirect, &host, &explanation.question.target);
+            let location = redirect::location(redirect, &host, None, &explanation.question.target);
             let location = location.as_ref().and_then(|value| value.to_str().ok());
             format!("{status} to {}", location.unwrap_or_default())
         }

@@ -175,3 +175,14 @@ fn the_checks_refuse_what_types_cannot() {
         assert_eq!(fields, [field], "{text}");
     }
 }
+
+#[test]
+fn https_of_a_vip_is_443_or_the_lowest_port_that_speaks_it() {
+    let ports = |list: &str| parsed(&format!("{VIP}  ports: [{list}]\n")).unwrap().vips.remove(0);
+    let (http, https) = ("{port: 80, protocol: http}", "{port: 9443, protocol: https}");
+    let (lower, own) = ("{port: 8443, protocol: https}", "{port: 443, protocol: https}");
+    assert_eq!(ports(http).https_port(), None);
+    assert_eq!(ports(&format!("{http}, {https}, {lower}")).https_port(), Some(8443));
+    assert_eq!(ports(&format!("{https}, {own}, {lower}")).https_port(), Some(443));
+    assert_eq!(ports("{port: 443, protocol: http}").https_port(), None);
+}

@@ -17,6 +17,7 @@ pub(super) fn to_https(
     redirect: Redirect,
     host: RequestHost<'_>,
     local: IpAddr,
+    port: Option<u16>,
     uri: &Uri,
 ) -> Result<Reply, Failure> {
     let host = match host {
@@ -27,7 +28,7 @@ pub(super) fn to_https(
     // `OPTIONS *` asks for no path.
     let target = uri.path_and_query().map(|target| target.as_str());
     let target = target.filter(|target| target.starts_with('/')).unwrap_or("/");
-    let location = redirect::location(redirect, &host, target)
+    let location = redirect::location(redirect, &host, port, target)
         .ok_or(Failure::BadRequest("target not fit for a redirect"))?;
     Ok(answer(redirect.status, location))
 }

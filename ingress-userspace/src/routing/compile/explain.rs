@@ -283,10 +283,10 @@ impl Compiler {
         answer.cluster = cluster;
         let is_moved = matches!(action, Outcome::Moved { .. });
         answer.outcome = match route.https_redirect {
-            Some(Redirect { status, drop_trailing_slash })
+            Some(Redirect { status, drop_trailing_slash, forced })
                 if !asked.question.https && !is_moved =>
             {
-                Outcome::Redirect { status, drop_trailing_slash }
+                Outcome::Redirect { status, drop_trailing_slash, forced }
             }
             Some(_) | None => action,
         };

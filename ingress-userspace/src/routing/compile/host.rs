@@ -257,6 +257,9 @@ fn redirect_of(
     let forced = options.force_ssl == Some(true);
     let is_acme = path.starts_with("/.well-known/acme-challenge");
     let keeps_slash = options.preserve_trailing_slash.unwrap_or_else(|| !settings.is_nginx());
-    ((wanted && has_tls || forced) && !is_acme)
-        .then_some(Redirect { status: 308, drop_trailing_slash: !keeps_slash })
+    ((wanted && has_tls || forced) && !is_acme).then_some(Redirect {
+        status: 308,
+        drop_trailing_slash: !keeps_slash,
+        forced: !(wanted && has_tls),
+    })
 }

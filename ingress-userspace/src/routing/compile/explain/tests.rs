@@ -195,7 +195,10 @@ fn redirects_and_rewrites_are_steps_in_their_order() {
     );
     let answer = ask(&compiler, "http://h.x/APP/one?q=1");
     assert_eq!(winner(&answer), "a rules[0].paths[0] D5");
-    assert_eq!(answer.outcome, Outcome::Redirect { status: 308, drop_trailing_slash: true });
+    assert_eq!(
+        answer.outcome,
+        Outcome::Redirect { status: 308, drop_trailing_slash: true, forced: false }
+    );
     let steps = |answer: &Explanation| -> Vec<String> {
         answer.steps.iter().map(|step| format!("{}: {}", step.name, step.effect)).collect()
     };

@@ -1,5 +1,6 @@
 //! One path of one rule, as a candidate for a place in the host's table.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Context, action_of, redirect_of};
@@ -43,17 +44,32 @@ impl Candidate<'_> {
         }
     }
 
-    /// The text to match with: a regex as written, else in the form that requests have.
+    /// The text to match with: in the form that requests have, unless it is a regex that means more
+    /// than itself. On a host where every path is read as a regex most are still meant literally,
+    /// and no request looks like `/a//b` or `/%7Eu`.
     pub(super) fn text(&self, way: PathMatch) -> Result<Arc<str>, String> {
         let written = path_text(self.path);
+        let text = if way == PathMatch::Regex && !self.is_literal() {
+            Cow::Borrowed(written)
+        } else {
+            path::normalise(written)
+                .map_err(|why| format!("{written:?} can never be requested: {why}"))?
+        };
         if way == PathMatch::Regex {
-            pattern::check(written)
+            pattern::check(&text)
                 .map_err(|why| format!("{written:?} is read as a regex, but {why}"))?;
-            return Ok(written.into());
         }
-        path::normalise(written)
-            .map(Arc::from)
-            .map_err(|why| format!("{written:?} can never be requested: {why}"))
+        Ok(text.into())
+    }
+
+    /// Whether the path means what it says. A dot does, as far as it is written for itself: alone
+    /// between slashes it is a regex in free text, and never there in an Exact or Prefix path.
+    fn is_literal(&self) -> bool {
+        let text = path_text(self.path);
+        let is_free = self.path.kind == PathKind::ImplementationSpecific;
+        let lone_dots = || text.split('/').any(|segment| matches!(segment, "." | ".."));
+        let is_regex = text.contains(pattern::SPECIAL) || (is_free && lone_dots());
+        !is_regex
     }
 
     pub(super) fn route(

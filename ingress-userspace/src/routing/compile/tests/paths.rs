@@ -260,3 +260,36 @@ fn d7_rule_paths_are_compared_in_the_form_of_requests() {
     assert_eq!(world.id("h", "/café/x"), "a/rules[0].paths[0]");
     assert_eq!(world.told_of_rules(), ["InvalidObject a spec.rules[0].http.paths[1].path"]);
 }
+
+/// 2.3 reads every path of the host as a regex; what a path is compared with is always normalised.
+#[test]
+fn d7_literal_paths_of_a_regex_host_are_compared_in_the_form_of_requests() {
+    let all = ingress("a")
+        .regex()
+        .exact("h", "/%7Eu", "s:80")
+        .prefix("h", "/caf%c3%a9", "s:80")
+        .specific("h", "/a//b", "s:80")
+        .specific("h", "/sp ace/%61", "s:80")
+        .specific("h", "/x/./y", "s:80")
+        .specific("h", "/v(1|2)//z", "s:80")
+        .prefix("h", "/dot.ted", "s:80")
+        .specific("h", "/never%2f", "s:80");
+    let world = World::nginx().and([all.object()]);
+    for (request, path) in [
+        ("/~u", Some(0)),
+        ("/%7eU", Some(0)),
+        ("/caf\u{e9}/x", Some(1)),
+        ("/a/b", Some(2)),
+        ("/a///b/c", Some(2)),
+        ("/sp%20ace/a", Some(3)),
+        ("/x/1/y", Some(4)),
+        ("/x/y", None),
+        ("/v1/z", None),
+        ("/dotXted", Some(6)),
+    ] {
+        let wanted =
+            path.map_or_else(|| "404".to_owned(), |path| format!("a/rules[0].paths[{path}]"));
+        assert_eq!(world.id("h", request), wanted, "{request}");
+    }
+    assert_eq!(world.told_of_rules(), ["InvalidObject a spec.rules[0].http.paths[7].path"]);
+}

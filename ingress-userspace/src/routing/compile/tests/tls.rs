@@ -273,7 +273,7 @@ fn t11_hosts_with_tls_redirect_but_for_acme_and_on_request() {
             .tls(&["h"], Some("x"))
     };
     let shown = native([all().object(), secret(&x)]);
-    let redirect = Redirect { status: 308, drop_trailing_slash: false };
+    let redirect = Redirect { status: 308, drop_trailing_slash: false, forced: false };
     assert_eq!(shown.redirect("h", "/x"), Some(redirect));
     assert_eq!(shown.redirect("h", "/.well-known/acme-challenge/token"), None);
     let shown = shown.and([all().ssl_redirect(false).object()]);
