@@ -10,7 +10,7 @@ mod choice;
 
 use choice::{Choice, DISTRIBUTION, Machine, Wishes, choose};
 
-const HOST: &str = "/home/u/.cargo/bin/rustc";
+const HOST: &str = "/toolchain/bin/rustc";
 const OWN: &str = "/opt/rust/bin/rustc";
 
 /// What each compiler has; and what was asked.
