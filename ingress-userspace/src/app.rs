@@ -68,6 +68,7 @@ struct App {
     settings: Arc<ArcSwap<proxy::Settings>>,
     host: Host,
     agent: Agent,
+    access_log: AccessLog,
     entrance: Entrance,
     workers: Workers,
     signals: Signals,
@@ -105,10 +106,7 @@ impl App {
         let node = host.look().await.clone();
         let agent = Agent::start(&options.manifests, config, node, publisher.clone())?;
         let prepared = Prepared::load(&options, &places)?;
-        let access_log = match config.access_log.destination() {
-            Some(file) => Some(AccessLog::start(file).context("access log")?.0),
-            None => None,
-        };
+        let (access_log, _) = AccessLog::start(&config.access_log).context("access log")?;
         let tls = tls::Acceptor::new(publisher.head()).context("TLS")?;
         let (upstream_tls, doubts) = ClientTls::with_system_roots();
         for doubt in doubts {
@@ -129,7 +127,7 @@ impl App {
             counters,
             tls,
             upstream_tls: Arc::new(upstream_tls),
-            access_log,
+            access_log: Some(access_log.clone()),
             filters: filter::Shared::default(),
             places,
         };
@@ -159,6 +157,7 @@ impl App {
             settings,
             host,
             agent,
+            access_log,
             entrance,
             workers,
             signals,
@@ -199,6 +198,8 @@ impl App {
                     Signal::Stop => return self.leave(Leave::Stopped).await,
                     Signal::Reread => {
                         self.manager.reloading();
+                        // A log file that was renamed is left.
+                        self.access_log.reopen(&self.configuration.in_force().access_log);
                         // Otherwise done when the successor should not come.
                         if ours {
                             self.reread().await;
@@ -222,10 +223,12 @@ impl App {
         if let Err(error) = self.follow(&next).await {
             return self.configuration.postpone(&error);
         }
-        let at_start =
-            |config: &Config| (config.workers, config.access_log.clone(), config.admin.clone());
+        let at_start = |config: &Config| (config.workers, config.admin.clone());
         if at_start(self.configuration.in_force()) != at_start(&next) {
-            tracing::warn!("workers, access_log and admin take effect with the next start");
+            tracing::warn!("workers and admin take effect with the next start");
+        }
+        if self.configuration.in_force().access_log.to != next.access_log.to {
+            self.access_log.reopen(&next.access_log);
         }
         self.configuration.take(next);
     }

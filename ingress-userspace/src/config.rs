@@ -17,7 +17,7 @@ pub mod read;
 pub mod size;
 mod validate;
 
-pub use access_log::AccessLogTarget;
+pub use access_log::AccessLogConfig;
 pub use admin::AdminConfig;
 pub use read::{ConfigError, Overrides};
 
@@ -40,7 +40,7 @@ pub struct Config {
     pub endpoints: EndpointsConfig,
     pub annotations: AnnotationsConfig,
     /// `off`, `stdout` (the default) or the path of a file.
-    pub access_log: AccessLogTarget,
+    pub access_log: AccessLogConfig,
     /// Where the process tells about itself.
     pub admin: AdminConfig,
 }

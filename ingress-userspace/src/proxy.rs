@@ -23,6 +23,6 @@ pub mod worker;
 pub use body::{ReplyBody, RequestBody};
 pub use context::ProxyContext;
 pub use error::{Failure, Side};
-pub use request::{Connection, Outcome, Reply, Served};
+pub use request::{Connection, Outcome, Reply};
 pub use settings::Settings;
 pub use worker::WorkerState;

@@ -48,8 +48,11 @@ fn process_is_ready_with_reasons_and_tells_what_it_serves() {
         assert_eq!(story.get(vip, "shop.example", "/").status, 200);
         assert_eq!(story.get(vip, "other.example", "/").status, 404);
     }
-    let status: Status = story.admin().document("/status").unwrap();
-    assert_eq!(status.traffic.requests, 4);
+    // A request is counted when its answer is out.
+    let status = eventually_some("four requests are counted", || {
+        let status: Status = story.admin().document("/status").unwrap();
+        (status.traffic.requests == 4).then_some(status)
+    });
     assert_eq!(status.traffic.answers["2xx"], 2);
     assert_eq!(status.traffic.failures["no_route"], 2);
     let [vip] = &status.vips[..] else { panic!("{:?}", status.vips) };
@@ -90,7 +93,11 @@ fn metrics_move_with_requests_and_with_dropped_packets() {
     let to = SocketAddr::new(EdgeLab::VIP4, 80);
     connect(&story.lab.client, Some(refused), to, Duration::from_millis(300));
 
-    let after = scrape(&story);
+    // A request is counted when its answer is out.
+    let after = eventually_some("eight requests are counted", || {
+        let after = scrape(&story);
+        (after.sum("genkan_requests_total", &[]) == 8.0).then_some(after)
+    });
     let requests = |status: &str| {
         let labels: Vec<_> = named.into_iter().chain([("status", status)]).collect();
         after.sum("genkan_requests_total", &labels)
@@ -221,4 +228,65 @@ fn log_level_changes_while_the_process_runs() {
     story.wait_for_log("as at the start again");
     let told = story.admin().get("/log").unwrap().text();
     assert!(told.contains(r#""filter":"info""#), "{told}");
+}
+
+#[test]
+fn access_log_names_pod_and_request_and_follows_its_file_and_configuration() {
+    let Some(mut story) = story(1) else { return };
+    let ca = TestCa::new();
+    let leaf = ca.issue(&["shop.example"]);
+    story.manifests.write("secret.yaml", &leaf.secret_yaml("default", "shop-tls"));
+    let shop =
+        Ingress::new("shop").tls("shop-tls", &["shop.example"]).rule("shop.example", "/", "pods");
+    story.manifests.write("shop.yaml", &shop.yaml());
+    let file = story.config_file().with_file_name("access.log");
+    let log_to = |config: &mut genkan::config::Config, rest: serde_json::Value| {
+        let mut log = rest;
+        log["to"] = file.to_str().unwrap().into();
+        config.access_log = serde_json::from_value(log).unwrap();
+    };
+    story.configure(|config| log_to(config, serde_json::json!({}))).start();
+    let line = |what: &str| {
+        let text = || std::fs::read_to_string(&file).unwrap_or_default();
+        let found = || text().lines().find(|line| line.contains(what)).map(str::to_owned);
+        eventually_some(&format!("a line with {what}"), found)
+    };
+
+    let request = Request::get("shop.example", "/one").tls(&any_certificate(&["h2"]));
+    let answer = story.send(EdgeLab::VIP4, &request).unwrap();
+    let logged: serde_json::Value = serde_json::from_str(&line("/one")).unwrap();
+    assert_eq!(logged["request_id"], answer.upstream_header("x-request-id"));
+    assert_eq!(logged["cluster"], "default/pods:80");
+    assert_eq!(logged["route"], "default/shop/rules[0].paths[0]");
+    assert_eq!(logged["protocol"], "HTTP/2.0");
+    assert_eq!(
+        (&logged["sni"], &logged["tls_version"]),
+        (&"shop.example".into(), &"TLSv1.3".into())
+    );
+    assert!(logged["tls_cipher"].as_str().unwrap().starts_with("TLS13_"), "{logged}");
+    assert!(logged["upstream_us"].as_u64().unwrap() > 0, "{logged}");
+    assert!(logged["endpoint"].as_str().unwrap().ends_with(":8080"), "{logged}");
+
+    // As logrotate does it.
+    let old = file.with_extension("log.1");
+    std::fs::rename(&file, &old).unwrap();
+    story.process().signal(nix::sys::signal::Signal::SIGHUP);
+    eventually("the file is there again", || file.exists());
+    story.send(EdgeLab::VIP4, &request_to("/two")).unwrap();
+    line("/two");
+    assert!(!std::fs::read_to_string(&old).unwrap().contains("/two"));
+
+    story.configure(|config| {
+        log_to(config, serde_json::json!({"format": "own: $status $path $pod"}));
+    });
+    let own = eventually_some("the new form is taken", || {
+        story.send(EdgeLab::VIP4, &request_to("/three")).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        text.lines().find(|line| line.starts_with("own:")).map(str::to_owned)
+    });
+    assert!(own.starts_with("own: 200 /three "), "{own}");
+}
+
+fn request_to(path: &str) -> Request {
+    Request::get("shop.example", path).tls(&any_certificate(&["http/1.1"]))
 }

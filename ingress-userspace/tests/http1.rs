@@ -6,8 +6,11 @@ use std::net::{Shutdown, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use genkan::config::access_log::{AccessLogConfig, AccessLogTarget};
 use genkan::proxy::Failure;
+use genkan::proxy::access_log::AccessLog;
 use genkan::testing::backend::{Answer, Backend};
+use genkan::testing::deadline::{eventually, eventually_some};
 use genkan::testing::edge::Edge;
 use genkan::testing::require_tool;
 
@@ -168,4 +171,27 @@ fn a_slow_client_slows_the_endpoint() {
     assert_eq!(edge.counters().sent.value(), 0);
     drop(client);
     backend.wait_for_open_connections(0);
+}
+
+#[test]
+fn request_of_a_client_that_left_is_logged_with_its_route_and_endpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("access.log");
+    let to = AccessLogTarget::File(file.clone());
+    let (log, _) = AccessLog::start(&AccessLogConfig { to, ..Default::default() }).unwrap();
+    let edge = Edge::builder().access_log(log).start();
+    let backend = Backend::http1("pod");
+    backend.on("/slow", Answer::echo().with_delay(PATIENCE));
+    edge.route("a.example", &backend);
+    let mut client = connect(&edge);
+    client.write_all(b"GET /slow HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+    eventually("the request is at the pod", || !backend.requests().is_empty());
+    drop(client);
+    let line = eventually_some("the line is there", || {
+        Some(std::fs::read_to_string(&file).ok()?.lines().next()?.to_owned())
+    });
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["failure"], &line["status"]), (&"client_gone".into(), &499.into()));
+    assert_eq!(line["route"], "default/a.example/rules[0].paths[0]");
+    assert_eq!(line["endpoint"], backend.address().to_string());
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ingress_common::worker::MAX_WORKERS;
 use ipnet::IpNet;
 
+use super::access_log::{self, Variable};
 use super::{Config, VipConfig};
 
 /// Ports of one VIP.
@@ -39,6 +40,7 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
     tls(&mut faults, config);
     steering(&mut faults, config);
     annotations(&mut faults, config);
+    access_log(&mut faults, config);
     admin(&mut faults, config);
     faults.0
 }
@@ -202,6 +204,26 @@ fn annotations(faults: &mut Faults, config: &Config) {
         faults.require(valid, &format!("annotations.ignore[{index}]"), || {
             format!("{key:?} is not a key: write it without its prefix")
         });
+    }
+}
+
+fn access_log(faults: &mut Faults, config: &Config) {
+    let log = &config.access_log;
+    if let Some(template) = log.format.template() {
+        if let Err(why) = access_log::parts(template) {
+            faults.add("access_log.format", why);
+        }
+        faults.require(log.fields.is_empty(), "access_log.fields", || {
+            "only lines of format json have fields".to_owned()
+        });
+    }
+    for (index, name) in log.fields.iter().enumerate() {
+        let field = format!("access_log.fields[{index}]");
+        if Variable::by_name(name).is_none() {
+            faults.add(&field, access_log::unknown(name));
+        } else if log.fields[..index].contains(name) {
+            faults.add(&field, format!("{name:?} is there twice"));
+        }
     }
 }
 

@@ -68,6 +68,11 @@ pub fn to_upstream(headers: &mut HeaderMap, origin: Origin<'_>) -> bool {
     asked
 }
 
+/// The id of a request as [`to_upstream`] has left it.
+pub fn request_id_of(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get(X_REQUEST_ID)
+}
+
 /// Makes an endpoint's header fields into those for the client. `switching`: of a 101.
 pub fn from_upstream(headers: &mut HeaderMap, switching: bool) {
     let found = Found::in_answer(headers);

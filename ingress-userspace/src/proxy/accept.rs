@@ -21,7 +21,7 @@ use super::Failure;
 use super::body::RequestBody;
 use super::http1::{self, Service};
 use super::http2;
-use super::request::{self, Connection, Served};
+use super::request::{self, Connection, Outcome, Reply};
 use super::worker::WorkerState;
 use crate::config::PortProtocol;
 use crate::net::descriptors::Descriptors;
@@ -190,7 +190,8 @@ async fn https(
         return;
     };
     state.counters.shaken_hands(handshaken.handshake);
-    let connection = Connection::new(peer, local, PortProtocol::Https, handshaken.sni);
+    let connection = Connection::new(peer, local, PortProtocol::Https, handshaken.sni)
+        .with_handshake(handshaken.handshake);
     match handshaken.protocol {
         tls::Protocol::Http1 => http1(handshaken.stream, state, connection).await,
         tls::Protocol::Http2 => {
@@ -217,7 +218,11 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 // === impl Requests ===
 
 impl Service for Requests {
-    fn serve(&self, request: Request<RequestBody>) -> impl Future<Output = Served> {
-        request::serve(&self.state.context, &self.connection, request)
+    fn serve(
+        &self,
+        request: Request<RequestBody>,
+        outcome: &mut Outcome,
+    ) -> impl Future<Output = Reply> {
+        request::serve(&self.state.context, &self.connection, request, outcome)
     }
 }

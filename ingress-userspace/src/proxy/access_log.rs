@@ -1,26 +1,34 @@
-//! The access log: one JSON line per request, and per connection that sent no readable request.
+//! The access log: one line per request, and per connection that sent no readable request.
 //!
 //! A worker formats lines into its own buffer and hands over whole batches through a bounded
 //! channel; one thread writes them. A worker never waits for the log: what the thread cannot take
-//! is dropped and counted.
+//! is dropped and counted. Form and destination follow the configuration while the process runs; a
+//! file that was renamed is left and opened anew when that is asked for.
 
-use std::cell::RefCell;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::context::ProxyContext;
 use super::counters::Counters;
 use super::worker::Clock;
+use crate::config::access_log::{AccessLogConfig, AccessLogTarget};
 
 mod entry;
+mod line;
+mod writer;
 
 pub use entry::Entry;
+pub use line::{Kept, Line, Wants};
+
+use entry::Values;
+use writer::{Orders, Writer};
 
 /// Batches that wait for the writer, of all workers.
 const QUEUE: usize = 256;
@@ -32,13 +40,26 @@ const LATEST: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 pub struct AccessLog {
     batches: SyncSender<Batch>,
+    orders: Arc<Orders>,
+}
+
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target {
+    /// Nothing comes, or it goes nowhere.
+    Off,
+    Stdout,
+    /// Appended to.
+    File(PathBuf),
 }
 
 /// The log of one worker.
 #[derive(Debug)]
 pub struct Recorder {
     log: AccessLog,
-    worker: usize,
+    /// Absent: the log is off.
+    line: RefCell<Option<Arc<Line>>>,
+    wants: Cell<Wants>,
     batch: RefCell<Batch>,
     begun: Notify,
     counters: Arc<Counters>,
@@ -53,24 +74,46 @@ struct Batch {
 // === impl AccessLog ===
 
 impl AccessLog {
-    /// Starts the writer: to a file, which is appended to, or to standard output.
-    pub fn start(file: Option<&Path>) -> io::Result<(Self, JoinHandle<()>)> {
-        let file =
-            file.map(|path| OpenOptions::new().create(true).append(true).open(path)).transpose()?;
+    /// Starts the writer.
+    pub fn start(config: &AccessLogConfig) -> io::Result<(Self, JoinHandle<()>)> {
         let (sender, batches) = sync_channel(QUEUE);
+        let orders = Arc::new(Orders::default());
+        let writer = Writer::open(Target::from(config), orders.clone())?;
         let thread = std::thread::Builder::new()
             .name("genkan-log".to_owned())
-            .spawn(move || write(file, &batches))?;
-        Ok((Self { batches: sender }, thread))
+            .spawn(move || writer.run(&batches))?;
+        Ok((Self { batches: sender, orders }, thread))
     }
 
-    pub fn recorder(&self, worker: usize, counters: Arc<Counters>) -> Recorder {
-        Recorder {
+    /// Opens the destination anew, or another one. Done by the writer, before its next line.
+    pub fn reopen(&self, config: &AccessLogConfig) {
+        self.orders.give(Target::from(config));
+        // Wakes the writer; one with a full queue is awake.
+        let _ = self.batches.try_send(Batch::default());
+    }
+
+    pub fn recorder(&self, line: Option<Arc<Line>>, counters: Arc<Counters>) -> Recorder {
+        let recorder = Recorder {
             log: self.clone(),
-            worker,
+            line: RefCell::default(),
+            wants: Cell::default(),
             batch: RefCell::default(),
             begun: Notify::new(),
             counters,
+        };
+        recorder.follow(line);
+        recorder
+    }
+}
+
+// === impl Target ===
+
+impl From<&AccessLogConfig> for Target {
+    fn from(config: &AccessLogConfig) -> Self {
+        match &config.to {
+            AccessLogTarget::Off => Self::Off,
+            AccessLogTarget::Stdout => Self::Stdout,
+            AccessLogTarget::File(path) => Self::File(path.clone()),
         }
     }
 }
@@ -78,13 +121,26 @@ impl AccessLog {
 // === impl Recorder ===
 
 impl Recorder {
-    pub fn record(&self, entry: &Entry<'_>, clock: &Clock) {
+    /// Takes another form of the line; `None`: the log is off.
+    pub fn follow(&self, line: Option<Arc<Line>>) {
+        self.wants.set(line.as_ref().map(|line| line.wants()).unwrap_or_default());
+        *self.line.borrow_mut() = line;
+    }
+
+    /// What has to be kept of a request for its line.
+    pub fn wants(&self) -> Wants {
+        self.wants.get()
+    }
+
+    pub fn record(&self, entry: &Entry<'_>, context: &ProxyContext, clock: &Clock) {
+        let line = self.line.borrow();
+        let Some(line) = &*line else { return };
         let mut batch = self.batch.borrow_mut();
         if batch.lines == 0 {
             self.begun.notify_one();
         }
         batch.lines += 1;
-        entry.write(self.worker, clock, &mut batch.text);
+        line.write(&Values { entry, context, clock }, &mut batch.text);
         if batch.text.len() >= BATCH {
             drop(batch);
             self.flush();
@@ -118,23 +174,6 @@ impl Recorder {
 impl Drop for Recorder {
     fn drop(&mut self) {
         self.flush();
-    }
-}
-
-fn write(mut file: Option<File>, batches: &Receiver<Batch>) {
-    let mut failed = false;
-    for batch in batches {
-        let written = match &mut file {
-            Some(file) => file.write_all(&batch.text),
-            None => io::stdout().lock().write_all(&batch.text),
-        };
-        // Told once, not per batch: a full disk must not fill the other log.
-        if let Err(error) = written.as_ref()
-            && !failed
-        {
-            tracing::error!(%error, "access log cannot be written");
-        }
-        failed = written.is_err();
     }
 }
 

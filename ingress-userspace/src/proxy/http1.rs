@@ -19,7 +19,7 @@ use self::connection::{Active, After};
 use self::deadline::Deadline;
 use self::inbound::{Inbound, Shared};
 use super::body::RequestBody;
-use super::request::{Connection, Served};
+use super::request::{Connection, Outcome, Reply};
 use super::worker::WorkerState;
 
 pub mod chunk;
@@ -37,7 +37,11 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin {}
 
 /// What answers the requests of a connection.
 pub trait Service {
-    fn serve(&self, request: Request<RequestBody>) -> impl Future<Output = Served>;
+    fn serve(
+        &self,
+        request: Request<RequestBody>,
+        outcome: &mut Outcome,
+    ) -> impl Future<Output = Reply>;
 }
 
 /// Why an idle connection goes on or ends.

@@ -176,9 +176,7 @@ async fn exchange(
     let grpc = request.method() != Method::CONNECT && respond::is_grpc(request.headers());
     let reply = match accept(request, &settings, &record) {
         Ok(request) => {
-            let served = Box::pin(serve(&state.context, &connection, request)).await;
-            record.outcome = served.outcome;
-            served.reply
+            Box::pin(serve(&state.context, &connection, request, &mut record.outcome)).await
         }
         Err(failure) => Reply::Failed(failure),
     };

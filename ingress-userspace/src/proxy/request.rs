@@ -28,6 +28,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::body::{ReplyBody, RequestBody};
@@ -39,6 +40,7 @@ use crate::filter::limit::Held;
 use crate::filter::{self, cors, redirect, target};
 use crate::routing::access::Auth;
 use crate::routing::{self, Action, Cluster, ClusterId, RequestHost, Route, Snapshot};
+use crate::tls::Handshake;
 use crate::upstream::{Answer, Attempts, Target, Tunnel};
 
 mod access;
@@ -64,16 +66,11 @@ pub struct Connection {
     pub protocol: PortProtocol,
     /// Server name of the handshake, lower case.
     pub sni: Option<Arc<str>>,
+    /// Absent without TLS.
+    pub handshake: Option<Handshake>,
     /// Peer address and local port as header values, made once for all requests.
     peer_text: HeaderValue,
     port_text: HeaderValue,
-}
-
-/// A served request: what to send, and what to log.
-#[derive(Debug)]
-pub struct Served {
-    pub reply: Reply,
-    pub outcome: Outcome,
 }
 
 /// The answer to one request.
@@ -95,10 +92,12 @@ pub enum Reply {
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub route: Option<Arc<Route>>,
-    /// The endpoint that answered, or was tried last.
-    pub endpoint: Option<SocketAddr>,
-    /// Endpoints tried; more than 1 after a retry.
-    pub attempts: u8,
+    /// Where it goes: that of the route, or of its canary.
+    pub cluster: Option<ClusterId>,
+    /// The endpoint that answered, or was tried last, and how many were.
+    pub tried: Attempts,
+    /// `X-Request-ID` that the endpoint gets; empty when none is asked.
+    pub request_id: SmallVec<[u8; 36]>,
     /// From sending the request to the head of the endpoint's answer, retries included.
     pub upstream: Option<Duration>,
     /// What an origin that may read the answer is told.
@@ -119,7 +118,13 @@ impl Connection {
         let peer_text = HeaderValue::from_str(&peer.ip().to_canonical().to_string())
             .expect("an address is a valid header value");
         let port_text = HeaderValue::from(local.port());
-        Self { peer, local, protocol, sni, peer_text, port_text }
+        Self { peer, local, protocol, sni, handshake: None, peer_text, port_text }
+    }
+
+    /// The same over TLS.
+    #[must_use]
+    pub fn with_handshake(self, handshake: Handshake) -> Self {
+        Self { handshake: Some(handshake), ..self }
     }
 }
 
@@ -142,21 +147,22 @@ impl Outcome {
     }
 }
 
-/// Serves one request. Never fails: a [`Failure`] becomes its answer.
+/// Serves one request. Never fails: a [`Failure`] becomes its answer. `outcome` is up to date also
+/// when this is dropped, because the client has gone.
 pub async fn serve(
     context: &ProxyContext,
     connection: &Connection,
     request: Request<RequestBody>,
-) -> Served {
+    outcome: &mut Outcome,
+) -> Reply {
     #[cfg(feature = "testing")]
     assert!(!request.headers().contains_key(PANIC), "asked to panic by a test");
-    let mut outcome = Outcome::default();
-    let reply = answer(context, connection, request, &mut outcome).await;
+    let reply = answer(context, connection, request, outcome).await;
     let mut reply = reply.unwrap_or_else(Reply::Failed);
     if let Reply::Response(response) = &mut reply {
         outcome.complete(None, response.headers_mut());
     }
-    Served { reply, outcome }
+    reply
 }
 
 async fn answer(
@@ -221,12 +227,16 @@ async fn answer(
         session = session.filter(|_| canary.sticky);
     }
     let (id, cluster) = destination(&snapshot, action)?;
+    outcome.cluster = Some(id);
     if let Some(gate) = &gate {
         outcome.held = gate.admit(cluster, request.headers_mut()).await?;
     }
 
     *request.uri_mut() = target_of(route, &uri, &path)?;
     let upgrade = prepare(&mut request, connection, named.as_ref());
+    if let Some(id) = headers::request_id_of(request.headers()) {
+        outcome.request_id.extend_from_slice(id.as_bytes());
+    }
     if let Some(filters) = filters {
         filter::apply(request.headers_mut(), filters, route.rewrite.is_some());
     }
@@ -234,15 +244,12 @@ async fn answer(
     let timeouts = filters.map(|filters| filters.timeouts).unwrap_or_default();
     let sticky = session.map(|session| session.sticky(cluster));
     let target = Target { id, cluster, upgrade, timeouts, sticky };
-    let mut attempts = Attempts::default();
     let sent = Instant::now();
-    let answered = context.upstreams.send(target, request, &mut attempts).await;
+    let answered = context.upstreams.send(target, request, &mut outcome.tried).await;
     outcome.upstream = Some(sent.elapsed());
-    outcome.endpoint = attempts.endpoint;
-    outcome.attempts = attempts.count;
     let answered = answered?;
     let set_cookie = session
-        .and_then(|session| session.set_cookie(attempts.session, cluster, route, https))
+        .and_then(|session| session.set_cookie(outcome.tried.session, cluster, route, https))
         .map(|cookie| (SET_COOKIE, cookie));
     match answered {
         Answer::Response(response) => {

@@ -1,10 +1,12 @@
 //! What of the configuration the data side needs, shared by all workers and replaced as a whole.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use ipnet::IpNet;
 
+use super::access_log::Line;
 use crate::config::{Compat, Config, Limits, PortProtocol, Timeouts, TlsConfig, VipConfig};
 use crate::net::sources::SourceRules;
 
@@ -20,6 +22,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     pub limits: Limits,
     pub tls: TlsConfig,
+    /// Form of the access log; absent = off.
+    pub access_log: Option<Arc<Line>>,
     /// ingress-nginx's order of answers and status of limits (D11, D21).
     pub nginx: bool,
 }
@@ -62,6 +66,10 @@ impl From<&Config> for Settings {
             timeouts: config.timeouts,
             limits: config.limits,
             tls: config.tls.clone(),
+            access_log: config
+                .access_log
+                .destination()
+                .map(|_| Arc::new(Line::new(&config.access_log))),
             nginx: config.compat == Compat::Nginx,
         }
     }

@@ -241,7 +241,7 @@ fn run(
             () = serving => {}
             () = out_of_time => {}
             () = farewell => {}
-            () = state.context.maintain(|| state.counters.beat()) => {}
+            () = state.context.maintain(|| state.tick()) => {}
             () = logging => {}
             () = controls.panicked() => panic!("asked to panic by a test"),
         }
@@ -254,6 +254,7 @@ fn prepare(parts: WorkerParts, controls: &Controls) -> io::Result<Acceptor> {
     }
     let WorkerParts { index, listeners, settings, snapshots, load, tls, access_log, .. } = parts;
     let (upstream_tls, filters) = (parts.upstream_tls, parts.filters);
+    let line = settings.load().access_log.clone();
     let counters = controls.counters.clone();
     let context = ProxyContext::new(
         index,
@@ -266,7 +267,7 @@ fn prepare(parts: WorkerParts, controls: &Controls) -> io::Result<Acceptor> {
     );
     let state = Rc::new(WorkerState {
         context,
-        access_log: access_log.map(|log| log.recorder(index, counters.clone())),
+        access_log: access_log.map(|log| log.recorder(line, counters.clone())),
         open: OpenConnections::new(load, counters.clone()),
         counters,
         clock: Clock::new(),

@@ -1,15 +1,20 @@
-//! One line of the access log.
+//! What one line of the access log can say.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Uri, Version};
 
+use crate::config::PortProtocol;
+use crate::config::access_log::Variable;
+use crate::proxy::context::ProxyContext;
 use crate::proxy::error::Failure;
 use crate::proxy::request::{Connection, Outcome};
 use crate::proxy::worker::Clock;
+use crate::routing::{Cluster, Snapshot};
 
-/// What happened with one request. Absent fields are left out of the line.
+/// What happened with one request.
 #[derive(Debug)]
 pub struct Entry<'a> {
     pub connection: &'a Connection,
@@ -18,6 +23,9 @@ pub struct Entry<'a> {
     pub method: Option<&'a Method>,
     pub uri: Option<&'a Uri>,
     pub host: Option<&'a HeaderValue>,
+    /// Absent also when the line does not want them.
+    pub referer: Option<&'a HeaderValue>,
+    pub user_agent: Option<&'a HeaderValue>,
     pub status: u16,
     /// Body bytes from and to the client.
     pub received: u64,
@@ -27,49 +35,105 @@ pub struct Entry<'a> {
     pub failure: Option<Failure>,
 }
 
-// === impl Entry ===
+/// An entry with what is looked up for it.
+pub(super) struct Values<'a> {
+    pub(super) entry: &'a Entry<'a>,
+    pub(super) context: &'a ProxyContext,
+    pub(super) clock: &'a Clock,
+}
 
-impl Entry<'_> {
-    pub(super) fn write(&self, worker: usize, clock: &Clock, out: &mut Vec<u8>) {
-        out.extend_from_slice(br#"{"time":""#);
-        clock.rfc3339(out);
-        out.push(b'"');
-        display(out, "client", &self.connection.peer);
-        display(out, "vip", &self.connection.local);
-        if let Some(sni) = &self.connection.sni {
-            text(out, "sni", sni.as_bytes());
+/// Where a value is written, which decides how it is escaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Json,
+    Text,
+}
+
+// === impl Values ===
+
+impl Values<'_> {
+    /// False, and nothing written: the request has no such value.
+    pub(super) fn write(&self, variable: Variable, place: Place, out: &mut Vec<u8>) -> bool {
+        let Entry { connection, outcome, .. } = self.entry;
+        let handshake = connection.handshake;
+        let route = outcome.route.as_deref();
+        let endpoint = outcome.tried.endpoint;
+        match variable {
+            Variable::Time => quoted(place, out, |out| self.clock.rfc3339(out)),
+            Variable::TimeLocal => quoted(place, out, |out| self.clock.local(out)),
+            Variable::Client => shown(place, out, &connection.peer),
+            Variable::ClientAddress => shown(place, out, &connection.peer.ip()),
+            Variable::Vip => shown(place, out, &connection.local),
+            Variable::Sni => text(place, out, connection.sni.as_deref()),
+            Variable::TlsVersion => text(place, out, handshake.map(|h| h.version_label())),
+            Variable::TlsCipher => text(place, out, handshake.map(|h| h.cipher)),
+            Variable::Protocol => text(place, out, Some(protocol(self.entry.version))),
+            Variable::Scheme => text(place, out, Some(scheme(connection.protocol))),
+            Variable::Method => text(place, out, self.entry.method.map(Method::as_str)),
+            Variable::Host => bytes(place, out, self.host()),
+            Variable::Path => text(place, out, self.path()),
+            Variable::Request => self.request(place, out),
+            Variable::Status => number(out, self.entry.status.into()),
+            Variable::Received => number(out, self.entry.received),
+            Variable::Sent => number(out, self.entry.sent),
+            Variable::DurationUs => number(out, micros(self.entry.duration)),
+            Variable::Duration => seconds(out, Some(self.entry.duration)),
+            Variable::UpstreamUs => outcome.upstream.is_some_and(|time| number(out, micros(time))),
+            Variable::Upstream => seconds(out, outcome.upstream),
+            Variable::Route => text(place, out, route.map(|route| &*route.id)),
+            Variable::Namespace => text(place, out, route.map(|route| &*route.namespace)),
+            Variable::Ingress => text(place, out, route.map(|route| &*route.ingress)),
+            Variable::Service => self.cluster(|cluster| text(place, out, Some(&cluster.service))),
+            Variable::Cluster => self.cluster(|cluster| text(place, out, Some(&cluster.name))),
+            Variable::Endpoint => endpoint.is_some_and(|address| shown(place, out, &address)),
+            Variable::Pod => self.cluster(|cluster| {
+                let mut endpoints = cluster.endpoints.iter();
+                let tried = endpoints.find(|known| Some(known.address) == endpoint);
+                text(place, out, tried.and_then(|known| known.pod.as_deref()))
+            }),
+            Variable::Attempts => {
+                outcome.tried.count > 1 && number(out, outcome.tried.count.into())
+            }
+            Variable::RequestId => {
+                let id = &outcome.request_id[..];
+                bytes(place, out, (!id.is_empty()).then_some(id))
+            }
+            Variable::Referer => bytes(place, out, self.entry.referer.map(HeaderValue::as_bytes)),
+            Variable::UserAgent => {
+                bytes(place, out, self.entry.user_agent.map(HeaderValue::as_bytes))
+            }
+            Variable::Worker => number(out, self.context.worker as u64),
+            Variable::Failure => text(place, out, self.entry.failure.map(Failure::label)),
+            Variable::Reason => {
+                self.entry.failure.is_some_and(|failure| shown(place, out, &failure))
+            }
         }
-        text(out, "protocol", protocol(self.version).as_bytes());
-        if let Some(method) = self.method {
-            text(out, "method", method.as_str().as_bytes());
-        }
-        if let Some(host) = self.host {
-            text(out, "host", host.as_bytes());
-        } else if let Some(authority) = self.uri.and_then(Uri::authority) {
-            text(out, "host", authority.as_str().as_bytes());
-        }
-        if let Some(path) = self.uri.and_then(Uri::path_and_query) {
-            text(out, "path", path.as_str().as_bytes());
-        }
-        number(out, "status", self.status.into());
-        number(out, "received", self.received);
-        number(out, "sent", self.sent);
-        number(out, "duration_us", u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX));
-        if let Some(route) = &self.outcome.route {
-            text(out, "route", route.id.as_bytes());
-        }
-        if let Some(endpoint) = &self.outcome.endpoint {
-            display(out, "endpoint", endpoint);
-        }
-        if self.outcome.attempts > 1 {
-            number(out, "attempts", self.outcome.attempts.into());
-        }
-        number(out, "worker", worker as u64);
-        if let Some(failure) = self.failure {
-            text(out, "failure", failure.label().as_bytes());
-            display(out, "reason", &failure);
-        }
-        out.extend_from_slice(b"}\n");
+    }
+
+    fn host(&self) -> Option<&[u8]> {
+        let authority = || self.entry.uri.and_then(Uri::authority).map(|a| a.as_str().as_bytes());
+        self.entry.host.map(HeaderValue::as_bytes).or_else(authority)
+    }
+
+    fn path(&self) -> Option<&str> {
+        self.entry.uri.and_then(Uri::path_and_query).map(|path| path.as_str())
+    }
+
+    fn request(&self, place: Place, out: &mut Vec<u8>) -> bool {
+        let Some(method) = self.entry.method else { return false };
+        quoted(place, out, |out| {
+            escaped(place, out, method.as_str().as_bytes());
+            out.push(b' ');
+            escaped(place, out, self.path().unwrap_or_default().as_bytes());
+            out.push(b' ');
+            out.extend_from_slice(protocol(self.entry.version).as_bytes());
+        })
+    }
+
+    /// The cluster as it is now: its number is never used for another one.
+    fn cluster(&self, write: impl FnOnce(&Arc<Cluster>) -> bool) -> bool {
+        let Some(id) = self.entry.outcome.cluster else { return false };
+        Snapshot::cluster(&self.context.snapshot(), id).is_some_and(write)
     }
 }
 
@@ -81,34 +145,69 @@ fn protocol(version: Version) -> &'static str {
     }
 }
 
-fn key(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+fn scheme(protocol: PortProtocol) -> &'static str {
+    match protocol {
+        PortProtocol::Http => "http",
+        PortProtocol::Https => "https",
+    }
 }
 
-fn number(out: &mut Vec<u8>, name: &str, value: u64) {
-    key(out, name);
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn number(out: &mut Vec<u8>, value: u64) -> bool {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    true
+}
+
+fn seconds(out: &mut Vec<u8>, duration: Option<Duration>) -> bool {
+    let Some(duration) = duration else { return false };
+    let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
+    write!(out, "{seconds}.{millis:03}").expect("writing to memory does not fail");
+    true
 }
 
 /// For values whose text needs no escaping.
-fn display(out: &mut Vec<u8>, name: &str, value: &dyn std::fmt::Display) {
-    key(out, name);
-    write!(out, "\"{value}\"").expect("writing to memory does not fail");
+fn shown(place: Place, out: &mut Vec<u8>, value: &dyn std::fmt::Display) -> bool {
+    quoted(place, out, |out| {
+        write!(out, "{value}").expect("writing to memory does not fail");
+    })
 }
 
-/// Whatever a client sent becomes one JSON string; bytes that are not ASCII are shown as code
-/// points below 256.
-fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    key(out, name);
-    out.push(b'"');
+fn text(place: Place, out: &mut Vec<u8>, value: Option<&str>) -> bool {
+    bytes(place, out, value.map(str::as_bytes))
+}
+
+fn bytes(place: Place, out: &mut Vec<u8>, value: Option<&[u8]>) -> bool {
+    value.is_some_and(|value| quoted(place, out, |out| escaped(place, out, value)))
+}
+
+fn quoted(place: Place, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+    if place == Place::Json {
+        out.push(b'"');
+    }
+    write(out);
+    if place == Place::Json {
+        out.push(b'"');
+    }
+    true
+}
+
+/// Whatever a client sent becomes printable ASCII: in JSON as code points below 256, else as
+/// nginx writes it.
+fn escaped(place: Place, out: &mut Vec<u8>, value: &[u8]) {
     for &byte in value {
         match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            0x20..=0x7e => out.push(byte),
-            _ => write!(out, "\\u{byte:04x}").expect("writing to memory does not fail"),
+            b'"' | b'\\' if place == Place::Json => out.extend_from_slice(&[b'\\', byte]),
+            0x20..=0x7e if byte != b'"' && byte != b'\\' => out.push(byte),
+            _ => {
+                let written = match place {
+                    Place::Json => write!(out, "\\u{byte:04x}"),
+                    Place::Text => write!(out, "\\x{byte:02X}"),
+                };
+                written.expect("writing to memory does not fail");
+            }
         }
     }
-    out.push(b'"');
 }

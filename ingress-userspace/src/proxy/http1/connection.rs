@@ -16,9 +16,9 @@ use super::head::{self, Framing, Head};
 use super::inbound::{Body, Shared};
 use super::outbound::{Asked, Outbound};
 use super::{Io, Service};
-use crate::proxy::access_log::Entry;
+use crate::proxy::access_log::{Entry, Kept, Wants};
 use crate::proxy::body::{ReplyBody, RequestBody};
-use crate::proxy::request::{Connection, Outcome, Reply, Served};
+use crate::proxy::request::{Connection, Outcome, Reply};
 use crate::proxy::worker::WorkerState;
 use crate::proxy::{Failure, Settings, respond, upgrade};
 use crate::upstream::Tunnel;
@@ -62,6 +62,7 @@ struct Asker {
     version: Version,
     line: Option<(Method, Uri)>,
     host: Option<HeaderValue>,
+    kept: Kept,
     keep_alive: bool,
     grpc: bool,
 }
@@ -89,15 +90,16 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
             Ok(None) => return Next::Close,
             Err(failure) => {
                 self.shared.borrow_mut().begin_exchange(Framing::Length(0), false);
-                let served = Served { reply: Reply::Failed(failure), outcome: Outcome::default() };
-                return self.finish(Asker::unknown(), served).await;
+                let reply = Reply::Failed(failure);
+                return self.finish(Asker::unknown(), reply, Outcome::default()).await;
             }
         };
         *self.requests += 1;
-        let mut asker = Asker::of(&head);
+        let mut asker = Asker::of(&head, self.state.wants());
         asker.keep_alive &= *self.requests < self.settings.limits.keep_alive_requests;
-        let served = self.serve(head).await;
-        self.finish(asker, served).await
+        let mut outcome = Outcome::default();
+        let reply = self.serve(head, &mut outcome).await;
+        self.finish(asker, reply, outcome).await
     }
 
     /// Reads a head. The timeout counts from here, where its first bytes have come.
@@ -117,7 +119,7 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
     }
 
     /// Hands the request over and waits for what becomes of it, or for the client to leave.
-    async fn serve(&mut self, head: Head) -> Served {
+    async fn serve(&mut self, head: Head, outcome: &mut Outcome) -> Reply {
         let exchange = self.shared.borrow_mut().begin_exchange(head.framing, head.expects_continue);
         let body = match head.framing {
             Framing::Length(0) => RequestBody::Empty,
@@ -129,23 +131,22 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
         *request.version_mut() = head.version;
         *request.headers_mut() = head.headers;
 
-        let mut served = pin!(self.service.serve(request));
+        let mut served = pin!(self.service.serve(request, outcome));
         poll_fn(|cx| {
-            if let Poll::Ready(served) = served.as_mut().poll(cx) {
-                return Poll::Ready(served);
+            if let Poll::Ready(reply) = served.as_mut().poll(cx) {
+                return Poll::Ready(reply);
             }
             let mut inbound = self.shared.borrow_mut();
             if inbound.poll_closed(cx).is_ready() {
-                return Poll::Ready(failed(Failure::ClientGone));
+                return Poll::Ready(Reply::Failed(Failure::ClientGone));
             }
-            inbound.body_failure().map_or(Poll::Pending, |f| Poll::Ready(failed(f)))
+            inbound.body_failure().map_or(Poll::Pending, |f| Poll::Ready(Reply::Failed(f)))
         })
         .await
     }
 
     /// Sends the answer, then counts and logs the request.
-    async fn finish(&mut self, asker: Asker, served: Served) -> Next {
-        let Served { reply, outcome } = served;
+    async fn finish(&mut self, asker: Asker, reply: Reply, outcome: Outcome) -> Next {
         let mut out = Outbound::new(self.state.buffers.take());
         let (mut told, (mut next, mut failure)) = match reply {
             Reply::Response(response) => {
@@ -371,6 +372,8 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
             method: asker.line.as_ref().map(|(method, _)| method),
             uri: asker.line.as_ref().map(|(_, uri)| uri),
             host: asker.host.as_ref(),
+            referer: asker.kept.referer.as_ref(),
+            user_agent: asker.kept.user_agent.as_ref(),
             status,
             received,
             sent,
@@ -384,12 +387,13 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
 // === impl Asker ===
 
 impl Asker {
-    fn of(head: &Head) -> Self {
+    fn of(head: &Head, wants: Wants) -> Self {
         Self {
             started: Instant::now(),
             version: head.version,
             line: Some((head.method.clone(), head.uri.clone())),
             host: head.headers.get(HOST).cloned(),
+            kept: Kept::of(&head.headers, wants),
             keep_alive: head.keep_alive,
             grpc: respond::is_grpc(&head.headers),
         }
@@ -402,6 +406,7 @@ impl Asker {
             version: Version::HTTP_11,
             line: None,
             host: None,
+            kept: Kept::default(),
             keep_alive: false,
             grpc: false,
         }
@@ -433,8 +438,4 @@ impl Stall {
         }
         self.until.map_or(Poll::Pending, |until| deadline.poll(cx, until))
     }
-}
-
-fn failed(failure: Failure) -> Served {
-    Served { reply: Reply::Failed(failure), outcome: Outcome::default() }
 }

@@ -116,7 +116,7 @@ impl Talk {
 // === impl Backend ===
 
 impl Service for Backend {
-    fn serve(&self, request: Request<RequestBody>) -> impl Future<Output = Served> {
+    fn serve(&self, request: Request<RequestBody>, _: &mut Outcome) -> impl Future<Output = Reply> {
         let seen = self.seen.clone();
         let running = Running::new(&self.running);
         async move {
@@ -138,7 +138,7 @@ impl Service for Backend {
                 Err(_) => Reply::Failed(Failure::UpstreamClosed),
             };
             drop(running);
-            Served { reply, outcome: Outcome::default() }
+            reply
         }
     }
 }

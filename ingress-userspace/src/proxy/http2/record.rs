@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use crate::proxy::Failure;
-use crate::proxy::access_log::Entry;
+use crate::proxy::access_log::{Entry, Kept};
 use crate::proxy::request::{Connection, Outcome};
 use crate::proxy::worker::WorkerState;
 
@@ -23,6 +23,7 @@ pub(super) struct Record {
     method: Method,
     uri: Uri,
     host: Option<HeaderValue>,
+    kept: Kept,
     received: Rc<Cell<u64>>,
     sent: u64,
     status: Option<StatusCode>,
@@ -38,6 +39,7 @@ impl Record {
         connection: Rc<Connection>,
         request: &Request<B>,
     ) -> Self {
+        let kept = Kept::of(request.headers(), state.wants());
         Self {
             outcome: Outcome::default(),
             state,
@@ -46,6 +48,7 @@ impl Record {
             method: request.method().clone(),
             uri: request.uri().clone(),
             host: request.headers().get(HOST).cloned(),
+            kept,
             received: Rc::default(),
             sent: 0,
             status: None,
@@ -90,6 +93,8 @@ impl Drop for Record {
             method: Some(&self.method),
             uri: Some(&self.uri),
             host: self.host.as_ref(),
+            referer: self.kept.referer.as_ref(),
+            user_agent: self.kept.user_agent.as_ref(),
             status: self.status.unwrap_or(gone).as_u16(),
             received: self.received.get(),
             sent: self.sent,

@@ -13,6 +13,7 @@ pub struct Clock {
 struct Texts {
     http: String,
     rfc3339: String,
+    local: String,
 }
 
 // === impl Clock ===
@@ -37,12 +38,19 @@ impl Clock {
         out.push(b'Z');
     }
 
+    /// Appends the time in UTC as Apache and nginx log it, without brackets.
+    pub fn local(&self, out: &mut Vec<u8>) {
+        self.now();
+        out.extend_from_slice(self.texts.borrow().local.as_bytes());
+    }
+
     fn now(&self) -> Duration {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         if self.second.replace(now.as_secs()) != now.as_secs() {
             let mut texts = self.texts.borrow_mut();
             texts.http = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(now.as_secs()));
             texts.rfc3339 = rfc3339(now.as_secs());
+            texts.local = local(&texts.http);
         }
         now
     }
@@ -51,6 +59,15 @@ impl Clock {
 impl Default for Clock {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// `Mon, 23 Nov 2026 23:00:00 GMT` as `23/Nov/2026:23:00:00 +0000`.
+fn local(http: &str) -> String {
+    let words: Vec<&str> = http.split([' ', ',']).filter(|word| !word.is_empty()).collect();
+    match words[..] {
+        [_, day, month, year, time, _] => format!("{day}/{month}/{year}:{time} +0000"),
+        _ => String::new(),
     }
 }
 
@@ -81,6 +98,11 @@ mod tests {
         Clock::new().http_date(&mut date);
         let parsed = httpdate::parse_http_date(std::str::from_utf8(&date).unwrap()).unwrap();
         assert!(parsed.elapsed().unwrap() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn local_time_is_that_of_other_logs() {
+        assert_eq!(local("Mon, 23 Nov 2026 23:00:00 GMT"), "23/Nov/2026:23:00:00 +0000");
     }
 
     #[test]

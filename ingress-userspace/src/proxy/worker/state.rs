@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Buffers, Clock, OpenConnections};
-use crate::proxy::access_log::{Entry, Recorder};
+use crate::proxy::access_log::{Entry, Recorder, Wants};
 use crate::proxy::context::ProxyContext;
 use crate::proxy::counters::Counters;
 
@@ -24,6 +24,19 @@ pub struct WorkerState {
 // === impl WorkerState ===
 
 impl WorkerState {
+    /// Looks after the worker, about once a second.
+    pub fn tick(&self) {
+        self.counters.beat();
+        if let Some(log) = &self.access_log {
+            log.follow(self.context.settings().access_log.clone());
+        }
+    }
+
+    /// What of a request's head the access log wants.
+    pub fn wants(&self) -> Wants {
+        self.access_log.as_ref().map(Recorder::wants).unwrap_or_default()
+    }
+
     /// Counts and logs one request, whatever its end. Each request comes here once, from the
     /// protocol that it came by.
     pub fn finished(&self, entry: &Entry<'_>) {
@@ -48,7 +61,7 @@ impl WorkerState {
             block.upstream.observe(upstream);
         }
         if let Some(log) = &self.access_log {
-            log.record(entry, &self.clock);
+            log.record(entry, &self.context, &self.clock);
         }
     }
 }
