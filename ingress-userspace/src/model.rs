@@ -1,7 +1,7 @@
 //! The typed model: what the API objects say, checked.
 //!
 //! In: decoded API objects ([`object::Object`]) with their origin. Out: [`Ingress`], [`Service`],
-//! [`EndpointSet`], [`CertificateSecret`], [`IngressClass`] values that hold only what was found
+//! [`EndpointSet`], [`Secret`], [`IngressClass`] values that hold only what was found
 //! valid, and a [`Problem`] for each thing that was not. Never an error that stops the rest, never
 //! I/O, never a clock.
 
@@ -28,5 +28,5 @@ pub use ingress::{Backend, HostPattern, Ingress, IngressPath, PathKind, PortRef,
 pub use object::{Change, Kind, Object, ObjectRef, Origin};
 pub use problem::{Problem, Reason};
 pub use rule::RuleId;
-pub use secret::CertificateSecret;
+pub use secret::{CertificateSecret, Secret, SecretCertificate, SecretData};
 pub use service::{Service, ServicePort};

@@ -206,3 +206,71 @@ async fn an_answer_of_ours_and_of_the_pod_can_be_read_by_a_listed_origin_only() 
         }
     }
 }
+
+/// `ann` with a costly hash of `pw`.
+const PASSWORDS: &str = "ann:$2y$04$abcdefghijklmnopqrstuuyvPXIbu7xe6/CED2DzX8z6Si09MlzlW";
+const ASKING: [(&str, &str); 3] =
+    [("auth-type", "basic"), ("auth-secret", "pw"), ("auth-realm", "the \"staff\"")];
+
+fn passwords(file: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: pw}}\nstringData: {{auth: {file:?}}}\n"
+    )
+}
+
+fn with(credentials: &str) -> Request<Body> {
+    use base64::Engine;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(credentials);
+    let request = Request::get("/").header("host", HOST);
+    request.header("authorization", format!("Basic {encoded}")).body(full("")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_opens_the_route_and_stays_with_us() {
+    let site = Site::native(&[]);
+    site.edge.apply(&passwords(PASSWORDS));
+    site.annotate(&ASKING);
+    let (status, fields) = site.answer(get(HOST, "/")).await;
+    assert_eq!(status, 401);
+    assert_eq!(fields["www-authenticate"], r#"Basic realm="the \"staff\"""#);
+    assert_eq!(site.answer(with("ann:pv")).await.0, 401);
+    assert_eq!(site.answer(with("eve:pw")).await.0, 401);
+    assert!(site.backend.requests().is_empty());
+    // Both workers, by the check and by what is remembered of it.
+    for number in 0..4 {
+        let got = ask(site.edge.http_of(number % 2), with("ann:pw")).await;
+        assert_eq!(got.status, 200);
+        assert!(!site.backend.last_request().headers.contains_key("authorization"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_changes_or_goes_is_followed_by_the_next_request() {
+    let site = Site::native(&[]);
+    site.edge.apply(&passwords(PASSWORDS));
+    site.annotate(&ASKING);
+    assert_eq!(site.answer(with("ann:pw")).await.0, 200);
+    site.edge.apply(&passwords("ann:{PLAIN}new"));
+    assert_eq!(site.answer(with("ann:pw")).await.0, 401);
+    assert_eq!(site.answer(with("ann:new")).await.0, 200);
+    site.edge.remove(genkan::model::Kind::Secret, "pw");
+    assert_eq!(site.answer(with("ann:new")).await.0, 503);
+    site.edge.apply(&passwords(PASSWORDS));
+    assert_eq!(site.answer(with("ann:pw")).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preflight_needs_no_password_and_a_refusal_can_be_read() {
+    let site = Site::native(&[]);
+    site.edge.apply(&passwords(PASSWORDS));
+    site.annotate(&[&ASKING[..], &[("enable-cors", "true")]].concat());
+    assert_eq!(site.answer(options("https://b.example")).await.0, 204);
+    let (status, fields) = site.answer(get(HOST, "/")).await;
+    assert_eq!((status, &fields["access-control-allow-origin"]), (401, &"*".parse().unwrap()));
+    let config = site.ca.client_config(&["h2"]);
+    let mut sender = client::http2(site.edge.https(), config, HOST).await;
+    let request = Request::get(format!("https://{HOST}/")).body(full("")).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), 401);
+    assert!(answer.headers().contains_key("www-authenticate"));
+}

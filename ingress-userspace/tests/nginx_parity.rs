@@ -8,6 +8,8 @@
 
 #[path = "nginx_parity/access.rs"]
 mod access;
+#[path = "nginx_parity/auth.rs"]
+mod auth;
 #[path = "nginx_parity/case.rs"]
 #[allow(dead_code, reason = "the vocabulary of cases, as far as their areas use it")]
 mod case;
@@ -72,4 +74,9 @@ fn clients_are_limited_as_nginx_limits_them() {
 #[test]
 fn other_origins_are_answered_as_nginx_answers_them() {
     compare("cors", &cors::cases());
+}
+
+#[test]
+fn passwords_are_asked_for_as_nginx_asks_for_them() {
+    compare("auth", &auth::cases());
 }

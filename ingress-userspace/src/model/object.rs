@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::{CertificateSecret, EndpointSet, Ingress, IngressClass, Service};
+use super::{EndpointSet, Ingress, IngressClass, Secret, Service};
 
 /// The kinds that Genkan reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,7 +48,7 @@ pub enum Object {
     IngressClass(IngressClass),
     Service(Service),
     Endpoints(EndpointSet),
-    Secret(CertificateSecret),
+    Secret(Secret),
 }
 
 /// What changed since the last one: applied as a whole.

@@ -26,6 +26,7 @@ mod filters;
 mod finish;
 mod host;
 mod ledger;
+mod passwords;
 mod reconfigure;
 mod record;
 mod secrets;
@@ -199,7 +200,7 @@ impl Compiler {
             }
             Object::Secret(secret) => {
                 let key = (secret.object.namespace.clone(), secret.object.name.clone());
-                if self.secrets.upsert(secret, self.now) {
+                if self.secrets.upsert(secret, self.now, self.settings.deleted_secret_grace) {
                     self.touch_secret(&key);
                 }
             }
@@ -338,6 +339,12 @@ impl Compiler {
     fn touch_secret(&mut self, key: &SecretKey) {
         self.dirty.hosts.extend(self.secrets.watchers(key).cloned());
         self.dirty.default_certificate |= self.settings.default_certificate.as_ref() == Some(key);
+        let mut catch_alls = self.catch_alls.values();
+        let asks = catch_alls.any(|record| passwords::secret_of(record).as_ref() == Some(key));
+        self.dirty.catch_all |= asks;
+        let mut catch_alls = self.catch_alls.values();
+        let asks = catch_alls.any(|record| passwords::secret_of(record).as_ref() == Some(key));
+        self.dirty.catch_all |= asks;
         match self.secrets.find(key) {
             Some(known) => self.snapshot.secrets.insert(key.clone(), Arc::new(known.facts())),
             None => self.snapshot.secrets.remove(key),

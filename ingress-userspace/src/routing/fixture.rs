@@ -12,7 +12,8 @@ use crate::model::endpoints::EndpointPort;
 use crate::model::options::BackendProtocol;
 use crate::model::{
     Backend, CertificateSecret, Change, Endpoint, EndpointSet, HostPattern, Ingress, IngressClass,
-    IngressPath, Kind, Object, ObjectRef, PathKind, PortRef, Rule, Service, ServicePort, TlsEntry,
+    IngressPath, Kind, Object, ObjectRef, PathKind, PortRef, Rule, Secret, SecretCertificate,
+    Service, ServicePort, TlsEntry,
 };
 
 /// Builds an [`Ingress`] of class `genkan`.
@@ -115,6 +116,15 @@ pub fn certified_key() -> Arc<CertifiedKey> {
     let number = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let chain = vec![leaf.clone(), CertificateDer::from(number.to_vec())];
     Arc::new(CertifiedKey::new(chain, key.clone()))
+}
+
+/// A Secret with these entries as plain text.
+pub fn secret(name: &str, entries: &[(&str, &str)]) -> Object {
+    Object::Secret(Secret {
+        object: object(Kind::Secret, name),
+        certificate: SecretCertificate::Absent,
+        data: entries.iter().map(|&(key, text)| (key.into(), text.into())).collect(),
+    })
 }
 
 pub fn upserts(objects: impl IntoIterator<Item = Object>) -> Change {

@@ -1,4 +1,4 @@
-//! Secret v1 with a certificate and its key (T3).
+//! Secret v1: a certificate with its key (T3), and whatever else an Ingress may name.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,19 +6,22 @@ use base64::engine::general_purpose::STANDARD;
 use super::super::certificate;
 use super::super::field::{Fields, Path, Refused, Report, present};
 use super::super::problem::Reason;
-use super::super::secret::CertificateSecret;
+use super::super::secret::{CertificateSecret, Entry, Secret, SecretCertificate, SecretData};
 use super::Metadata;
+use crate::model::object::ObjectRef;
 
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
+const AUTHORITY: &str = "ca.crt";
 
-/// `None` for a Secret that holds no certificate.
+/// `None` for a Secret of a type that is not for us, and for one that holds a certificate that is
+/// not readable and nothing else.
 pub(super) fn decode(
     report: &mut Report<'_>,
     at: &Path<'_>,
     fields: &Fields,
     metadata: Metadata,
-) -> Result<Option<CertificateSecret>, Refused> {
+) -> Result<Option<Secret>, Refused> {
     let tls = match report.nonempty_text(at, fields, "type")? {
         Some("kubernetes.io/tls") => true,
         Some("Opaque") | None => false,
@@ -29,9 +32,51 @@ pub(super) fn decode(
     let holds = |key| {
         data.is_some_and(|d| d.contains_key(key)) || text.is_some_and(|t| t.contains_key(key))
     };
+    let other = other(report, at, data, text);
+    let object = metadata.object;
     if !tls && !holds(CERTIFICATE) && !holds(KEY) {
-        return Ok(None);
+        return Ok(Some(Secret { object, certificate: SecretCertificate::Absent, data: other }));
     }
+    let certificate = match certificate(report, at, data, text, object.clone()) {
+        Ok(certificate) => SecretCertificate::Usable(certificate),
+        Err(Refused) if other.0.is_empty() => return Err(Refused),
+        Err(Refused) => SecretCertificate::Unreadable,
+    };
+    Ok(Some(Secret { object, certificate, data: other }))
+}
+
+/// Everything but the certificate; `stringData` wins over `data`, as in the API server.
+fn other(
+    report: &mut Report<'_>,
+    at: &Path<'_>,
+    data: Option<&Fields>,
+    text: Option<&Fields>,
+) -> SecretData {
+    let mut entries = std::collections::BTreeMap::new();
+    for (name, fields) in [("data", data), ("stringData", text)] {
+        let at = at.field(name);
+        for (key, value) in fields.into_iter().flatten() {
+            if value.is_null() || [CERTIFICATE, KEY, AUTHORITY].contains(&key.as_str()) {
+                continue;
+            }
+            let Ok(value) = report.text(&at.entry(key), value) else { continue };
+            let entry = match name {
+                "data" => Entry::Base64(value.into()),
+                _ => Entry::Text(value.into()),
+            };
+            entries.insert(key.as_str().into(), entry);
+        }
+    }
+    SecretData(entries)
+}
+
+fn certificate(
+    report: &mut Report<'_>,
+    at: &Path<'_>,
+    data: Option<&Fields>,
+    text: Option<&Fields>,
+    object: ObjectRef,
+) -> Result<CertificateSecret, Refused> {
     // Both are read before either decides, so that one look shows all faults.
     let chain = bytes(report, at, data, text, CERTIFICATE);
     let key = bytes(report, at, data, text, KEY);
@@ -39,14 +84,14 @@ pub(super) fn decode(
 
     let data_at = at.field("data");
     match certificate::read_pair(&chain, &key) {
-        Ok(pair) => Ok(Some(CertificateSecret {
-            object: metadata.object,
+        Ok(pair) => Ok(CertificateSecret {
+            object,
             certified: pair.certified,
             names: pair.names,
             not_before: pair.not_before,
             not_after: pair.not_after,
             fingerprint: pair.fingerprint,
-        })),
+        }),
         Err(fault) => {
             let key = if fault.in_key { KEY } else { CERTIFICATE };
             report.add(&data_at.entry(key), Reason::SecretInvalid, fault.message);

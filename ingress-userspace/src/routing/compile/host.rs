@@ -13,6 +13,7 @@ use crate::routing::route::{Action, Redirect, Route};
 use crate::routing::snapshot::{HostCertificate, HostRoutes};
 
 use super::clusters::{ClusterKey, Clusters};
+use super::passwords;
 use super::record::{Record, host_name};
 use super::secrets::{SecretKey, Secrets};
 use super::tallies::Tallies;
@@ -66,7 +67,11 @@ pub(super) fn compile(
             default: default_route(host, members, &tls, context, &mut problems),
         }
     });
-    let HostTls { certificate, secrets, .. } = tls;
+    let HostTls { certificate, mut secrets, .. } = tls;
+    for record in members.iter().filter(|record| record.has_rules_for(host)) {
+        secrets.extend(passwords::secret_of(record));
+        problems.extend(passwords::problem(record, &host_name(host), context.secrets));
+    }
     CompiledHost { routes, certificate, secrets, problems }
 }
 
@@ -205,7 +210,7 @@ fn default_of(
         rewrite: None,
         https_redirect,
         hsts: context.settings.hsts.clone(),
-        filters: record.filters(),
+        filters: passwords::filters(record, context.secrets),
     })
 }
 

@@ -1,13 +1,15 @@
-//! Certificates by Secret, who looks at them, and the moments at which one of them changes its
-//! standing without an edit (T9, T10).
+//! Secrets, who looks at them, and the moments at which a certificate changes its standing without
+//! an edit (T9, T10).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustls::sign::CertifiedKey;
 
-use crate::model::{CertificateSecret, HostPattern, ObjectRef};
+use crate::model::{CertificateSecret, HostPattern, ObjectRef, Secret, SecretCertificate};
 use crate::routing::listing::CertificateFacts;
+
+use super::passwords::Data;
 
 /// A certificate that ends within this many seconds is reported (T10).
 pub(super) const SOON: i64 = 7 * 24 * 3600;
@@ -17,7 +19,10 @@ pub(super) type SecretKey = (Arc<str>, Arc<str>);
 
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
+    /// Those with a certificate.
     known: BTreeMap<SecretKey, Known>,
+    /// What the others and these hold besides; gone at once when the Secret is.
+    data: BTreeMap<SecretKey, Data>,
     /// Hosts that were compiled with a look at the Secret, whether it was there or not.
     watchers: BTreeMap<SecretKey, BTreeSet<HostPattern>>,
     /// The next moment of each known Secret.
@@ -45,8 +50,34 @@ impl Secrets {
         secrets.find(|secret| Arc::ptr_eq(&secret.certified, shown))
     }
 
-    /// Whether anything changed.
-    pub(super) fn upsert(&mut self, secret: CertificateSecret, now: i64) -> bool {
+    pub(super) fn data(&self, key: &SecretKey) -> Option<&Data> {
+        self.data.get(key)
+    }
+
+    /// Whether anything changed. A certificate that the Secret held before and holds no more is
+    /// kept for `grace` seconds, as if it was deleted.
+    pub(super) fn upsert(&mut self, secret: Secret, now: i64, grace: i64) -> bool {
+        let Secret { object, certificate, data } = secret;
+        let key = key_of(&object);
+        let same = self.data.get(&key).is_some_and(|known| *known.values() == data);
+        if !same {
+            self.data.insert(key.clone(), Data::new(data));
+        }
+        let changed = match certificate {
+            SecretCertificate::Usable(certificate) => self.upsert_certificate(certificate, now),
+            SecretCertificate::Unreadable => false,
+            SecretCertificate::Absent => {
+                let held = self.known.get(&key).is_some_and(|known| known.until.is_none());
+                if held {
+                    self.remove_certificate(&key, now, grace);
+                }
+                held
+            }
+        };
+        changed || !same
+    }
+
+    fn upsert_certificate(&mut self, secret: CertificateSecret, now: i64) -> bool {
         let key = key_of(&secret.object);
         let old = self.known.get(&key);
         if old.is_some_and(|old| old.until.is_none() && old.secret == secret) {
@@ -58,14 +89,19 @@ impl Secrets {
         true
     }
 
-    /// Keeps the certificate for `grace` seconds.
+    /// Keeps the certificate for `grace` seconds, and nothing else.
     pub(super) fn remove(&mut self, object: &ObjectRef, now: i64, grace: i64) {
         let key = key_of(object);
-        self.drop_moment(&key);
+        self.data.remove(&key);
+        self.remove_certificate(&key, now, grace);
+    }
+
+    fn remove_certificate(&mut self, key: &SecretKey, now: i64, grace: i64) {
+        self.drop_moment(key);
         let until = now.saturating_add(grace);
-        if let Some(known) = self.known.get_mut(&key) {
+        if let Some(known) = self.known.get_mut(key) {
             known.until.get_or_insert(until);
-            self.plan_moment(&key, now);
+            self.plan_moment(key, now);
         }
     }
 

@@ -16,6 +16,7 @@ mod conflicts;
 mod endpoints;
 mod filters;
 mod hosts;
+mod passwords;
 mod paths;
 mod properties;
 mod tallies;

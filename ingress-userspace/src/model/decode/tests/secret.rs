@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
-use crate::model::CertificateSecret;
+use crate::model::{CertificateSecret, SecretCertificate};
 use crate::testing::ca::TestCa;
 
 /// A self-signed certificate and its key in the traditional form (PKCS#1 or SEC1), which is what
@@ -48,8 +48,12 @@ fn secret(kind: &str, chain: &str, key: &str) -> (Option<CertificateSecret>, Vec
 fn read(yaml: &str) -> (Option<CertificateSecret>, Vec<Problem>) {
     let (objects, problems) = decoded(yaml);
     let secret = objects.into_iter().find_map(|object| match object {
-        Object::Secret(secret) => Some(secret),
+        Object::Secret(secret) => Some(secret.certificate),
         _ => None,
+    });
+    let secret = secret.and_then(|certificate| match certificate {
+        SecretCertificate::Usable(certificate) => Some(certificate),
+        SecretCertificate::Absent | SecretCertificate::Unreadable => None,
     });
     (secret, problems)
 }
@@ -181,4 +185,55 @@ fn t10_an_expired_certificate_is_read_with_its_dates() {
     assert_eq!(problems, []);
     let secret = secret.unwrap();
     assert_eq!((secret.not_before, secret.not_after), (946_684_800, 978_307_200));
+}
+
+/// The whole Secret of a document.
+fn whole(body: &str) -> (Option<crate::model::Secret>, Vec<String>) {
+    let yaml = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\n{body}");
+    let (objects, problems) = decoded(&yaml);
+    let secret = objects.into_iter().find_map(|object| match object {
+        Object::Secret(secret) => Some(secret),
+        _ => None,
+    });
+    (secret, told(&problems))
+}
+
+#[test]
+fn other_data_is_kept_as_it_is_until_an_ingress_names_it() {
+    let body =
+        "data: {auth: 'YTpi', broken: '%', 'null': null}\nstringData: {plain: 'c:d', auth: x}\n";
+    for kind in ["", "type: Opaque\n", "type: kubernetes.io/tls\n"] {
+        let (secret, _) = whole(&format!("{kind}{body}"));
+        let secret = secret.expect("a Secret");
+        let get = |key: &str| secret.data.get(key).map(|bytes| bytes.map_err(|_| ()));
+        assert_eq!(get("auth"), Some(Ok(b"x".to_vec())), "stringData wins");
+        assert_eq!(get("plain"), Some(Ok(b"c:d".to_vec())));
+        assert_eq!(get("broken"), Some(Err(())));
+        assert_eq!(get("null"), None);
+        assert_eq!(secret.data.entries().count(), 3);
+        assert_eq!(format!("{:?}", secret.data), "SecretData(3)");
+    }
+    for kind in ["kubernetes.io/service-account-token", "helm.sh/release.v1"] {
+        assert_eq!(whole(&format!("type: {kind}\n{body}")), (None, Vec::new()));
+    }
+}
+
+#[test]
+fn a_secret_may_hold_a_certificate_and_other_data() {
+    let leaf = TestCa::new().issue(&["a.example"]);
+    let body = |key: &str| {
+        format!(
+            "stringData: {{auth: x, tls.crt: {:?}, tls.key: {key:?}, ca.crt: y}}\n",
+            leaf.certificate_pem
+        )
+    };
+    let (secret, problems) = whole(&body(&leaf.key_pem));
+    let secret = secret.expect("a Secret");
+    assert_eq!(problems, [""; 0]);
+    assert!(matches!(secret.certificate, SecretCertificate::Usable(_)));
+    assert_eq!(secret.data.entries().map(|(key, _)| key.to_owned()).collect::<Vec<_>>(), ["auth"]);
+    let (secret, problems) = whole(&body("broken"));
+    assert_eq!(problems, ["data[tls.key]: SecretInvalid"]);
+    let secret = secret.expect("the other data is served all the same");
+    assert_eq!(secret.certificate, SecretCertificate::Unreadable);
 }

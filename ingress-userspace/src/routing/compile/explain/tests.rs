@@ -257,8 +257,8 @@ fn the_certificate_is_told_with_its_secret_and_entry() {
             .tls(&["j.x"], None)
             .object(),
         ingress("w").prefix("*.y", "/", "s:80").tls(&["*.y"], Some("wild")).object(),
-        Object::Secret(certificate("own", &["h.x"])),
-        Object::Secret(certificate("wild", &["*.y"])),
+        Object::Secret(certificate("own", &["h.x"]).into()),
+        Object::Secret(certificate("wild", &["*.y"]).into()),
     ]);
     for (url, secret, rule, why) in [
         ("https://h.x/", Some("default/own"), "T7", "host h.x by Ingress default/a spec.tls[0]"),

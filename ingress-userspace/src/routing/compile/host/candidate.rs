@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Context, action_of, redirect_of};
 use crate::model::{HostPattern, IngressPath, PathKind, Problem, Reason, Rule};
 use crate::routing::canary::Canary;
+use crate::routing::compile::passwords;
 use crate::routing::compile::record::{Record, host_name, kind_name, path_field, path_text};
 use crate::routing::compile::tls::HostTls;
 use crate::routing::filters::Filters;
@@ -99,7 +100,7 @@ impl Candidate<'_> {
             })?,
             https_redirect: redirect_of(record, host, written, tls, context.settings),
             hsts: context.settings.hsts.clone(),
-            filters: with_canary(record.filters(), canary),
+            filters: with_canary(passwords::filters(record, context.secrets), canary),
         })
     }
 

@@ -161,7 +161,7 @@ fn c6_ingress_whose_rules_were_all_refused_is_no_catch_all() {
     let x = certificate("x", &["some.example"]);
     let slip = ingress("slip").created(1).refused_rule().default_backend("s:80");
     let slip = slip.tls(&[], Some("x"));
-    let mut world = World::of([slip.clone().object(), Object::Secret(x)]);
+    let mut world = World::of([slip.clone().object(), Object::Secret(x.into())]);
     assert_eq!(world.id("any.example", "/"), "404");
     assert!(world.compiler.snapshot().unknown_certificate.is_none());
 

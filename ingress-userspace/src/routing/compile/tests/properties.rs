@@ -9,7 +9,7 @@ use proptest::sample::{Index, select};
 use super::{World, nginx};
 use crate::config::{BalanceConfig, Compat, Config};
 use crate::model::class::CONTROLLER;
-use crate::model::{CertificateSecret, Ingress, Kind, Object, ObjectRef, PathKind};
+use crate::model::{Ingress, Kind, Object, ObjectRef, PathKind, Secret};
 use crate::routing::fixture::{
     IngressFixture, backend, certificate, class, ingress, object, ready_service, service, slice,
     upserts,
@@ -181,7 +181,7 @@ proptest! {
 
 /// Every object with its variants.
 fn object_pool(variants: Vec<IngressFixture>) -> Vec<Vec<Object>> {
-    let secret = |name: &str, names: &[&str]| -> CertificateSecret { certificate(name, names) };
+    let secret = |name: &str, names: &[&str]| -> Secret { certificate(name, names).into() };
     let [ready, ready_slice] = ready_service("s", "10.0.0.1");
     let mut pool: Vec<Vec<Object>> = ["a", "b", "n/a", "n/b"]
         .iter()

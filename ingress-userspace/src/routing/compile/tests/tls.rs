@@ -45,7 +45,7 @@ fn native(objects: impl IntoIterator<Item = Object>) -> Shown {
 }
 
 fn secret(value: &CertificateSecret) -> Object {
-    Object::Secret(value.clone())
+    Object::Secret(value.clone().into())
 }
 
 fn tls(host: &str, name: &str) -> Object {
@@ -220,7 +220,6 @@ fn t9_broken_update_keeps_the_last_good_pair() {
         format!("{}tls.key: {key}", good.split_once("tls.key: ").unwrap().0),
     ] {
         let (objects, problems) = decoded(&broken);
-        assert!(objects.is_empty());
         let reasons: Vec<Reason> = problems.iter().map(|problem| problem.reason).collect();
         assert_eq!(reasons, [Reason::SecretInvalid], "{problems:?}");
         shown.world.apply(upserts(objects));

@@ -1,6 +1,6 @@
 use super::file::DOCUMENT_LIMIT;
 use super::*;
-use crate::model::Object;
+use crate::model::{Object, SecretCertificate};
 use crate::testing::ca::TestCa;
 
 fn text(path: &str, text: &str) -> (PathBuf, Content) {
@@ -255,10 +255,16 @@ fn t9_a_broken_update_keeps_the_last_good_pair() {
     let yaml = good.secret_yaml("default", "s");
     assert_eq!(apply(&mut catalog, vec![text("s.yaml", &yaml)]).change.upserts.len(), 1);
 
-    let broken = yaml.replace("tls.key: ", "tls.key: '!'\n  other: ");
+    let broken = yaml.replace("tls.key: ", "tls.key: '!'\n  ca.crt: ");
     let update = apply(&mut catalog, vec![text("s.yaml", &broken)]);
     assert!(update.change.is_empty(), "{:?}", update.change);
     assert_eq!(update.problems[0].reason, Reason::SecretInvalid);
+
+    // What else it holds is served all the same.
+    let other = yaml.replace("tls.key: ", "tls.key: '!'\n  other: ");
+    let update = apply(&mut catalog, vec![text("s.yaml", &other)]);
+    let [Object::Secret(secret)] = &update.change.upserts[..] else { panic!("{update:?}") };
+    assert_eq!(secret.certificate, SecretCertificate::Unreadable);
 
     let renewed = next.secret_yaml("default", "s");
     let update = apply(&mut catalog, vec![text("s.yaml", &renewed)]);
