@@ -39,6 +39,7 @@ pub struct Config {
     pub steering: Steering,
     pub endpoints: EndpointsConfig,
     pub annotations: AnnotationsConfig,
+    pub headers: HeadersConfig,
     /// `off`, `stdout` (the default) or the path of a file.
     pub access_log: AccessLogConfig,
     /// Where the process tells about itself.
@@ -240,6 +241,14 @@ pub struct AnnotationsConfig {
     /// Keys, without prefix, that are taken as absent. An access rule in one of them is NOT
     /// enforced; without this it closes its paths when it is not supported (C13).
     pub ignore: Vec<String>,
+}
+
+/// Header fields that annotations may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeadersConfig {
+    /// Names that the ConfigMaps of `custom-headers` may use. Empty = none.
+    pub allowed_custom: Vec<String>,
 }
 
 fn default_ports() -> Vec<PortConfig> {

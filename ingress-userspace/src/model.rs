@@ -8,6 +8,7 @@
 mod annotations;
 mod certificate;
 pub mod class;
+pub mod config_map;
 pub mod convert;
 pub mod decode;
 pub mod endpoints;
@@ -23,6 +24,7 @@ pub mod secret;
 pub mod service;
 
 pub use class::IngressClass;
+pub use config_map::ConfigMap;
 pub use endpoints::{Endpoint, EndpointSet};
 pub use ingress::{Backend, HostPattern, Ingress, IngressPath, PathKind, PortRef, Rule, TlsEntry};
 pub use object::{Change, Kind, Object, ObjectRef, Origin};

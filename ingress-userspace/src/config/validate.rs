@@ -41,6 +41,7 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
     steering(&mut faults, config);
     annotations(&mut faults, config);
     access_log(&mut faults, config);
+    headers(&mut faults, config);
     admin(&mut faults, config);
     faults.0
 }
@@ -252,6 +253,30 @@ fn admin(faults: &mut Faults, config: &Config) {
             format!("{address} is no loopback address: others must not read it")
         });
         faults.require(address.port() != 0, "admin.listen", || "port 0".to_owned());
+    }
+}
+
+/// Fields that frame a message or belong to a connection: an answer with two of them is read in two
+/// ways.
+const FRAMING: [&str; 9] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "date",
+];
+
+fn headers(faults: &mut Faults, config: &Config) {
+    for (index, name) in config.headers.allowed_custom.iter().enumerate() {
+        let field = format!("headers.allowed_custom[{index}]");
+        let valid = http::HeaderName::from_bytes(name.as_bytes()).is_ok();
+        faults.require(valid, &field, || format!("{name:?} is not the name of a header field"));
+        let framing = FRAMING.contains(&name.to_ascii_lowercase().as_str());
+        faults.require(!framing, &field, || format!("{name:?} is written by us alone"));
     }
 }
 

@@ -18,6 +18,7 @@ use super::problem::{Problem, Reason};
 use crate::config::{Compat, Config};
 
 mod class;
+mod config_map;
 mod endpoints;
 mod ingress;
 mod secret;
@@ -65,6 +66,7 @@ enum Api {
     EndpointSlice,
     Endpoints,
     Secret,
+    ConfigMap,
 }
 
 /// How a kind and version is taken.
@@ -160,6 +162,7 @@ fn recognise(version: &str, kind: &str) -> Recognised {
         ("EndpointSlice", "discovery.k8s.io/v1" | "discovery.k8s.io/v1beta1") => Api::EndpointSlice,
         ("Endpoints", "v1") => Api::Endpoints,
         ("Secret", "v1") => Api::Secret,
+        ("ConfigMap", "v1") => Api::ConfigMap,
         _ => {
             return match (kind, group) {
                 ("Ingress", "networking.k8s.io" | "extensions") => {
@@ -174,6 +177,7 @@ fn recognise(version: &str, kind: &str) -> Recognised {
                 ("Service", "") => Recognised::WrongVersion(Kind::Service),
                 ("Endpoints", "") => Recognised::WrongVersion(Kind::Endpoints),
                 ("Secret", "") => Recognised::WrongVersion(Kind::Secret),
+                ("ConfigMap", "") => Recognised::WrongVersion(Kind::ConfigMap),
                 _ => Recognised::NotOurs,
             };
         }
@@ -225,6 +229,10 @@ fn decode_object(
             .flatten()
             .map(Object::Secret)
             .collect(),
+        Api::ConfigMap => config_map::decode(&mut report, at, fields, metadata)
+            .into_iter()
+            .map(Object::ConfigMap)
+            .collect(),
     };
     out.push(Decoded { reference: Some(reference), objects, problems: report.into_problems() });
 }
@@ -244,9 +252,12 @@ fn metadata(
     let name = report.required_text(&at, fields, "name")?;
     let namespace = match kind {
         Kind::IngressClass => "",
-        Kind::Ingress | Kind::Service | Kind::EndpointSlice | Kind::Endpoints | Kind::Secret => {
-            report.nonempty_text(&at, fields, "namespace")?.unwrap_or("default")
-        }
+        Kind::Ingress
+        | Kind::Service
+        | Kind::EndpointSlice
+        | Kind::Endpoints
+        | Kind::Secret
+        | Kind::ConfigMap => report.nonempty_text(&at, fields, "namespace")?.unwrap_or("default"),
     };
     report.name(ObjectRef::new(kind, shorten(namespace), shorten(name)));
     if !names::is_subdomain(name) {
@@ -311,6 +322,7 @@ impl Api {
             Self::EndpointSlice => Kind::EndpointSlice,
             Self::Endpoints => Kind::Endpoints,
             Self::Secret => Kind::Secret,
+            Self::ConfigMap => Kind::ConfigMap,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::{EndpointSet, Ingress, IngressClass, Secret, Service};
+use super::{ConfigMap, EndpointSet, Ingress, IngressClass, Secret, Service};
 
 /// The kinds that Genkan reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,6 +17,7 @@ pub enum Kind {
     EndpointSlice,
     Endpoints,
     Secret,
+    ConfigMap,
 }
 
 /// Identity of one API object. `namespace` is empty for cluster-scoped kinds (IngressClass).
@@ -49,6 +50,7 @@ pub enum Object {
     Service(Service),
     Endpoints(EndpointSet),
     Secret(Secret),
+    ConfigMap(ConfigMap),
 }
 
 /// What changed since the last one: applied as a whole.
@@ -71,6 +73,7 @@ impl Object {
             Self::Service(service) => service.object.clone(),
             Self::Endpoints(set) => set.object.clone(),
             Self::Secret(secret) => secret.object.clone(),
+            Self::ConfigMap(map) => map.object.clone(),
         }
     }
 }
@@ -108,6 +111,7 @@ impl Kind {
             Self::EndpointSlice => "EndpointSlice",
             Self::Endpoints => "Endpoints",
             Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
         }
     }
 }

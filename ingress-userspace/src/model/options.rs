@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ingress::HostPattern;
 use crate::net::sources::AddressSet;
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,6 +19,8 @@ pub struct IngressOptions {
     pub access: AccessOptions,
     pub canary: CanaryOptions,
     pub affinity: AffinityOptions,
+    /// More names for the rules of the first host.
+    pub aliases: Vec<HostPattern>,
     /// C13: an access rule that holds for whole hosts is asked for and cannot be enforced: every
     /// path of the hosts of this Ingress is closed, whoever it belongs to.
     pub closes_hosts: bool,
@@ -62,6 +65,15 @@ pub struct UpstreamOptions {
 pub struct HeaderOptions {
     /// `X-Forwarded-Prefix` of rewritten requests.
     pub forwarded_prefix: Option<Arc<str>>,
+    /// The fields of all answers.
+    pub custom: Option<ConfigMapName>,
+}
+
+/// A ConfigMap as an annotation names it; without namespace it is in that of the Ingress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigMapName {
+    pub namespace: Option<Arc<str>>,
+    pub name: Arc<str>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -136,6 +136,9 @@ impl Outcome {
         let Some(filters) = self.route.as_ref().and_then(|route| route.filters.as_deref()) else {
             return;
         };
+        for (name, value) in filters.response_headers.iter() {
+            fields.insert(name, value.clone());
+        }
         if let Some(cors) = &filters.cors {
             cors::answer(cors, self.allowed_origin.as_ref(), fields);
         }

@@ -17,9 +17,11 @@ use super::cluster::ClusterId;
 use super::settings::Settings;
 use super::snapshot::Snapshot;
 
+mod aliases;
 mod backends;
 mod classes;
 mod clusters;
+mod config_maps;
 mod endpoints;
 mod explain;
 mod filters;
@@ -36,8 +38,10 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
+use aliases::Aliases;
 use classes::Classes;
 use clusters::{ClusterKey, Clusters};
+use config_maps::ConfigMaps;
 use ledger::Ledger;
 use record::{Order, Record};
 use secrets::{SecretKey, Secrets};
@@ -54,6 +58,8 @@ pub struct Compiler {
     classes: Classes,
     clusters: Clusters,
     secrets: Secrets,
+    config_maps: ConfigMaps,
+    aliases: Aliases,
     ledger: Ledger,
     /// Where objects stand that do not come from the cluster.
     origins: HashMap<ObjectRef, Origin>,
@@ -94,6 +100,7 @@ struct HostState {
 #[derive(Debug, Default)]
 struct Dirty {
     hosts: BTreeSet<HostPattern>,
+    aliases: BTreeSet<HostPattern>,
     clusters: BTreeSet<ClusterId>,
     /// Clusters that lost a user.
     released: BTreeSet<ClusterId>,
@@ -119,6 +126,8 @@ impl Compiler {
             classes: Classes::default(),
             clusters: Clusters::default(),
             secrets: Secrets::default(),
+            config_maps: ConfigMaps::default(),
+            aliases: Aliases::default(),
             ledger: Ledger::default(),
             origins: HashMap::new(),
             dirty: Dirty::default(),
@@ -204,6 +213,11 @@ impl Compiler {
                     self.touch_secret(&key);
                 }
             }
+            Object::ConfigMap(map) => {
+                for ingress in self.config_maps.upsert(map) {
+                    self.refresh(&ingress);
+                }
+            }
         }
     }
 
@@ -220,6 +234,19 @@ impl Compiler {
                 self.secrets.remove(object, self.now, self.settings.deleted_secret_grace);
                 self.touch_secret(&(object.namespace.clone(), object.name.clone()));
             }
+            Kind::ConfigMap => {
+                for ingress in self.config_maps.remove(object) {
+                    self.refresh(&ingress);
+                }
+            }
+        }
+    }
+
+    /// What an Ingress refers to is another thing now, or judged in another way.
+    fn refresh(&mut self, object: &ObjectRef) {
+        if let Some(known) = self.ingresses.get(object) {
+            let ingress = known.record.ingress.clone();
+            self.upsert_ingress(ingress);
         }
     }
 
@@ -227,7 +254,9 @@ impl Compiler {
         let object = ingress.object.clone();
         self.classes.add_user(&ingress);
         let served = self.classes.is_ours(&ingress, &self.settings);
-        let record = Arc::new(Record::new(ingress));
+        self.config_maps.add_user(&ingress);
+        let made = filters::of(&ingress, &self.config_maps, &self.settings);
+        let record = Arc::new(Record::new(ingress, made));
         let old = self.ingresses.insert(object, Known { record: record.clone(), served });
         let old_served = old.as_ref().filter(|old| old.served).map(|old| &*old.record);
         if served {
@@ -237,6 +266,9 @@ impl Compiler {
             self.detach(old, served.then_some(&*record));
         }
         if let Some(Known { record: old, .. }) = &old {
+            if config_maps::named(&old.ingress) != config_maps::named(&record.ingress) {
+                self.config_maps.remove_user(&old.ingress);
+            }
             let class = |record: &Record| {
                 (record.ingress.class_annotation.clone(), record.ingress.class_name.clone())
             };
@@ -251,6 +283,7 @@ impl Compiler {
     fn remove_ingress(&mut self, object: &ObjectRef) {
         let Some(old) = self.ingresses.remove(object) else { return };
         self.classes.remove_user(&old.record.ingress);
+        self.config_maps.remove_user(&old.record.ingress);
         if old.served {
             self.detach(&old.record, None);
         }
@@ -283,6 +316,10 @@ impl Compiler {
             }
         }
         self.dirty.backends.insert(object.clone());
+        for (alias, host) in record.aliases() {
+            self.aliases.claim(&record.order, alias.clone(), host.clone());
+            self.dirty.aliases.insert(alias.clone());
+        }
         let kept = old.filter(|old| record.is_same_but_for_rules(old));
         for host in record.hosts() {
             if kept.is_some_and(|old| record.is_same_for(old, host)) {
@@ -308,6 +345,12 @@ impl Compiler {
         }
         self.dirty.backends.insert(object.clone());
         let stays = new.filter(|new| new.order == record.order);
+        for (alias, host) in record.aliases() {
+            if !stays.is_some_and(|new| new.aliases().any(|claim| claim == (alias, host))) {
+                self.aliases.withdraw(&record.order, alias, host);
+                self.dirty.aliases.insert(alias.clone());
+            }
+        }
         let new_hosts = stays.map(Record::hosts).unwrap_or_default();
         let kept = stays.filter(|new| new.is_same_but_for_rules(record));
         for host in record.hosts() {

@@ -3,9 +3,10 @@
 //! Made once for an Ingress and shared by its routes. A route without [`Filters`] pays one branch
 //! for all of them. Header names and values are checked and built here, never per request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use super::access::Access;
 use super::affinity::Affinity;
@@ -22,6 +23,8 @@ pub struct Filters {
     pub upstream_host: Option<HeaderValue>,
     /// `X-Forwarded-Prefix`, when the path is rewritten.
     pub forwarded_prefix: Option<HeaderValue>,
+    /// Of every answer, in the place of the pod's.
+    pub response_headers: Arc<[(HeaderName, HeaderValue)]>,
     pub access: Option<Box<Access>>,
     pub cors: Option<Box<Cors>>,
     /// The requests of one client meet one endpoint.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use super::cluster::Balance;
 use super::endpoint_rules::{EndpointRules, Node};
 use crate::config::{BalanceConfig, Compat, Config};
@@ -29,6 +31,8 @@ pub struct Settings {
     /// Seconds for which the certificate of a deleted Secret is still shown (T9).
     pub deleted_secret_grace: i64,
     pub endpoints: EndpointRules,
+    /// What the ConfigMaps of `custom-headers` may hold.
+    pub custom_headers: Vec<HeaderName>,
 }
 
 /// T13: what ingress-nginx sends.
@@ -40,6 +44,8 @@ impl Settings {
     pub fn new(config: &Config, node: Node) -> Self {
         let nginx = config.compat == Compat::Nginx;
         let secret = config.tls.default_certificate.as_deref();
+        let names = config.headers.allowed_custom.iter();
+        let custom_headers = names.map(|name| HeaderName::from_bytes(name.as_bytes()));
         Self {
             compat: config.compat,
             class_names: config.classes.names.iter().map(|name| name.as_str().into()).collect(),
@@ -57,6 +63,7 @@ impl Settings {
             },
             deleted_secret_grace: 3600,
             endpoints: EndpointRules::new(config, node),
+            custom_headers: custom_headers.filter_map(Result::ok).collect(),
         }
     }
 

@@ -20,6 +20,8 @@ use crate::model::HostPattern;
 pub struct Snapshot {
     pub version: u64,
     pub(super) hosts: ByName<Arc<HostRoutes>>,
+    /// More names of hosts, for the routes that they have.
+    pub(super) aliases: ByName<Arc<HostRoutes>>,
     /// Rules without host.
     pub(super) any: Option<Arc<HostRoutes>>,
     /// C6: the catch-all of the listener.
@@ -91,7 +93,7 @@ impl Snapshot {
     /// through to a wildcard or to the rules without host, only to the default.
     pub fn route(&self, host: RequestHost<'_>, path: &str) -> Option<&Arc<Route>> {
         let routes = match host {
-            RequestHost::Name(name) => self.hosts.find(name),
+            RequestHost::Name(name) => self.host(name),
             RequestHost::Ip(_) | RequestHost::Absent => None,
         };
         let routes = routes.or(self.any.as_ref());
@@ -106,6 +108,15 @@ impl Snapshot {
             HostPattern::Wildcard(parent) => self.hosts.wildcard.get(&**parent),
         };
         routes.map(|routes| &**routes)
+    }
+
+    /// Precise before wildcard, rules before aliases.
+    fn host(&self, name: &str) -> Option<&Arc<HostRoutes>> {
+        let precise = self.hosts.exact.get(name).or_else(|| self.aliases.exact.get(name));
+        precise.or_else(|| {
+            let (_, parent) = name.split_once('.')?;
+            self.hosts.wildcard.get(parent).or_else(|| self.aliases.wildcard.get(parent))
+        })
     }
 
     pub fn cluster(&self, id: ClusterId) -> Option<&Arc<Cluster>> {

@@ -41,7 +41,12 @@ struct Fields(Vec<(&'static str, Vec<String>)>);
 
 /// Our side with the Ingress of the case.
 pub(crate) fn edge(case: &Case, pod: &Backend) -> Edge {
-    let edge = Edge::builder().config(|config| config.compat = Compat::Nginx).start();
+    let edge = Edge::builder()
+        .config(|config| {
+            config.compat = Compat::Nginx;
+            config.headers.allowed_custom = vec!["X-Frame-Options".into(), "X-Team".into()];
+        })
+        .start();
     edge.service(pod.pod(), None, &[pod.address()]);
     let mut ingress = Ingress::new("parity");
     for (key, value) in &case.annotations {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use genkan::testing::backend::Answer;
+use genkan::testing::backend::{Answer, Fault};
 use genkan::testing::story::Request;
 
 use super::case::{Case, HOST, get};
@@ -30,5 +30,25 @@ pub(crate) fn cases() -> Vec<Case> {
             .instead("proxy_read_timeout 60s;", "proxy_read_timeout 1s;")
             .pod("/slow", Answer::bytes("late").with_delay(Duration::from_secs(3600)))
             .ask_all([get("/slow"), get("/fast")]),
+        Case::new("custom-headers", "in the place of the pod's, on every answer")
+            .annotate("custom-headers", "default/headers")
+            .objects(
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: headers, namespace: default}\n\
+                 data: {X-Frame-Options: DENY, X-Team: 'a b; c'}\n",
+            )
+            .location("more_set_headers \"X-Frame-Options: DENY\" \"X-Team: a b; c\";")
+            .pod("/own", Answer::bytes("ok").with_header("x-frame-options", "ALLOWALL"))
+            .pod("/none", Answer::status(404))
+            .pod("/broken", Answer::fault(Fault::CloseBeforeHead))
+            .ask_all([get("/"), get("/own"), get("/none"), get("/broken")])
+            .answers_with(&["x-frame-options", "x-team"]),
+        Case::new("server-alias", "the same rules under another name")
+            .annotate("server-alias", "alias.example, *.more.example")
+            .ask_all([
+                Request::get("alias.example", "/a"),
+                Request::get("x.more.example", "/b"),
+                get("/c"),
+            ])
+            .pod_sees(&["host", "x-forwarded-host"]),
     ]
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::field::shorten;
+use crate::model::ingress::HostPattern;
 use crate::model::names;
-use crate::model::options::{BackendProtocol, SameSite};
+use crate::model::options::{BackendProtocol, ConfigMapName, SameSite};
 use crate::model::pattern::Pattern;
 use crate::model::problem::Reason;
 
@@ -125,6 +126,32 @@ pub(super) fn pattern(text: &str) -> Result<Arc<str>, Fault> {
         Ok(_) => Ok(text.into()),
         Err(why) => Err(invalid(format!("{:?}: {why}", shorten(text)))),
     }
+}
+
+/// Host names, separated by commas; at least one.
+pub(super) fn aliases(text: &str) -> Result<Vec<HostPattern>, Fault> {
+    let alias = |name: &str| {
+        if name.starts_with('~') {
+            return Err(unsupported(format!(
+                "{:?}: regexes of hosts are not supported",
+                shorten(name)
+            )));
+        }
+        names::host(&name.to_ascii_lowercase()).map_err(invalid)
+    };
+    text.split(',').map(|name| alias(name.trim())).collect()
+}
+
+/// `name`, or `namespace/name`.
+pub(super) fn config_map(text: &str) -> Result<ConfigMapName, Fault> {
+    let (namespace, name) = match text.split_once('/') {
+        Some((namespace, name)) => (Some(namespace), name),
+        None => (None, text),
+    };
+    if !names::is_subdomain(name) || !namespace.is_none_or(names::is_label) {
+        return Err(invalid(format!("{:?} is not the name of a ConfigMap", shorten(text))));
+    }
+    Ok(ConfigMapName { namespace: namespace.map(Arc::from), name: name.into() })
 }
 
 /// Plain seconds, more than 0.

@@ -54,7 +54,7 @@ pub(super) static KEYS: &[Key] = &[
     read("rewrite-target", |v, o| put(&mut o.rewrite.target, parse::rewrite_target(v))),
     read("use-regex", |v, o| parse::flag(v).map(|on| o.rewrite.use_regex = on)),
     read("x-forwarded-prefix", |v, o| put(&mut o.headers.forwarded_prefix, parse::path(v))),
-    unserved("server-alias", &[]),
+    read("server-alias", |v, o| parse::aliases(v).map(|names| o.aliases = names)),
     // Redirects.
     read("ssl-redirect", |v, o| put(&mut o.redirects.ssl, parse::flag(v))),
     read("force-ssl-redirect", |v, o| put(&mut o.redirects.force_ssl, parse::flag(v))),
@@ -162,7 +162,10 @@ pub(super) static KEYS: &[Key] = &[
     read("cors-expose-headers", |v, o| put(&mut o.cors.expose, cors::exposed(v))),
     read("cors-allow-credentials", |v, o| put(&mut o.cors.credentials, parse::flag(v))),
     read("cors-max-age", |v, o| put(&mut o.cors.max_age, cors::seconds(v))),
-    unserved_access("custom-headers", Scope::Paths, &[]),
+    Key {
+        group: Group::Access(Scope::Paths),
+        ..read("custom-headers", |v, o| put(&mut o.headers.custom, parse::config_map(v)))
+    },
     // Access control.
     Key {
         aliases: &["whitelist-source-range"],

@@ -362,6 +362,39 @@ fn values_of_canaries_and_sessions_are_checked_one_by_one() {
 }
 
 #[test]
+fn aliases_are_host_names() {
+    let names = |text: &str| one("server-alias", text).0.options.aliases.len();
+    assert_eq!(names("b.example"), 1);
+    assert_eq!(names("b.example, *.c.example,D.example"), 3);
+    for (text, reason) in [
+        ("", "InvalidAnnotation"),
+        ("b.example,", "InvalidAnnotation"),
+        ("a b", "InvalidAnnotation"),
+        ("10.0.0.1", "InvalidAnnotation"),
+        ("b.example:80", "InvalidAnnotation"),
+        (r"~^www\d+\.example\.com$", "UnsupportedAnnotation"),
+    ] {
+        let (ingress, problems) = one("server-alias", text);
+        assert_eq!(problems, [field("server-alias", reason)], "{text}");
+        assert!(ingress.options.aliases.is_empty());
+    }
+}
+
+#[test]
+fn custom_headers_that_name_no_config_map_close_the_paths() {
+    for text in ["m", "ns/m"] {
+        let (ingress, problems) = one("custom-headers", text);
+        assert!(problems.is_empty() && is_open(&ingress), "{text}");
+        assert!(ingress.options.headers.custom.is_some(), "{text}");
+    }
+    for text in ["", "a/b/c", "A", "/m", "n s/m"] {
+        let (ingress, problems) = one("custom-headers", text);
+        assert_eq!(problems, [field("custom-headers", "InvalidAnnotation")], "{text}");
+        assert!(is_closed(&ingress), "{text}");
+    }
+}
+
+#[test]
 fn other_keys_are_reported_and_change_nothing() {
     for key in ["mirror-target", "load-balance", "nonsense", "proxy-redirect-form"] {
         let (ingress, problems) = one(key, "x");

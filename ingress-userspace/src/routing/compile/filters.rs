@@ -4,19 +4,44 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::model::Ingress;
 use crate::model::options::{AffinityOptions, IngressOptions};
+use crate::model::{Ingress, Reason};
 use crate::routing::affinity::{self, Affinity};
 use crate::routing::filters::{Filters, UpstreamTimeouts};
 use crate::routing::route::{Moved, MovedTo};
+use crate::routing::settings::Settings;
+
+use super::config_maps::ConfigMaps;
 
 mod access;
 mod cors;
+mod headers;
 
-/// `None`: nothing has to be done to a request.
-pub(super) fn of(ingress: &Ingress) -> Option<Arc<Filters>> {
+/// What the annotations of an Ingress come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Made {
+    /// `None`: nothing has to be done to a request.
+    pub(super) filters: Option<Arc<Filters>>,
+    /// An access rule cannot be followed: the paths are closed (C13).
+    pub(super) fault: Option<Fault>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) key: &'static str,
+    pub(super) reason: Reason,
+    pub(super) message: String,
+}
+
+pub(super) fn of(ingress: &Ingress, maps: &ConfigMaps, settings: &Settings) -> Made {
     let options = &*ingress.options;
     let IngressOptions { upstream, headers, affinity, .. } = options;
+    let (response_headers, fault) = match headers::of(ingress, maps, settings) {
+        Ok(headers) => (headers, None),
+        Err((reason, message)) => {
+            (Arc::default(), Some(Fault { key: "custom-headers", reason, message }))
+        }
+    };
     let filters = Filters {
         request_body: upstream.body_size,
         timeouts: UpstreamTimeouts {
@@ -30,8 +55,9 @@ pub(super) fn of(ingress: &Ingress) -> Option<Arc<Filters>> {
         cors: cors::of(&options.cors),
         affinity: affinity.by_cookie.then(|| Box::new(affinity_of(affinity))),
         canary: None,
+        response_headers,
     };
-    (!filters.is_empty()).then(|| Arc::new(filters))
+    Made { filters: (!filters.is_empty()).then(|| Arc::new(filters)), fault }
 }
 
 fn affinity_of(options: &AffinityOptions) -> Affinity {

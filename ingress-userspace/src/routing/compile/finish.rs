@@ -33,6 +33,10 @@ impl Compiler {
         }
         for host in &dirty.hosts {
             self.compile_host(host);
+            dirty.aliases.extend(self.aliases.touched(host).cloned());
+        }
+        for alias in &dirty.aliases {
+            self.compile_alias(alias);
         }
         if dirty.catch_all {
             self.compile_catch_all();
@@ -43,9 +47,9 @@ impl Compiler {
         for object in dirty.backends {
             let known = self.ingresses.get(&object).filter(|known| known.served);
             let problems = known.map(|known| {
-                let unread = known.record.unread();
+                let unread = known.record.fault().into_iter().chain(known.record.unread());
                 let backends = backends::problems(&known.record, &self.clusters, &self.snapshot);
-                unread.into_iter().chain(backends).collect()
+                unread.chain(backends).collect()
             });
             self.ledger.set(Source::Ingress(object), problems.unwrap_or_default());
         }

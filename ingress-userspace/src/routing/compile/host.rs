@@ -219,6 +219,10 @@ fn action_of(record: &Record, backend: &Backend, context: Context<'_>) -> Action
         let reason = "an access rule of this host cannot be enforced";
         return Action::Refuse { status: 503, reason };
     }
+    if record.is_closed() {
+        let reason = "what an access rule of this path refers to is missing";
+        return Action::Refuse { status: 503, reason };
+    }
     match (backend, record.moved()) {
         (Backend::Closed, _) | (_, None) => {}
         (_, Some(moved)) => return Action::Redirect(moved),

@@ -10,6 +10,8 @@ use crate::model::{HostPattern, ObjectRef, Problem};
 pub(super) enum Source {
     /// Conflicts, paths and certificate of a host.
     Host(HostPattern),
+    /// Rivals for an alias.
+    Alias(HostPattern),
     /// The annotations and backends of one Ingress.
     Ingress(ObjectRef),
     /// The addresses of one slice or Endpoints object.

@@ -32,6 +32,7 @@ impl Compiler {
             // Holds for Secrets that are deleted from now on.
             deleted_secret_grace: _,
             endpoints,
+            custom_headers,
         } = old;
         let new = &self.settings;
         let other_classes = *class_names != new.class_names
@@ -44,12 +45,18 @@ impl Compiler {
             || *verify_upstream != new.verify_upstream
             || *balance != new.balance
             || other_addresses;
+        let other_headers = *custom_headers != new.custom_headers;
         self.dirty.default_certificate |= *default_certificate != new.default_certificate;
 
         if other_classes {
             let all: Vec<ObjectRef> = self.ingresses.keys().cloned().collect();
             for ingress in all {
                 self.judge_class(&ingress);
+            }
+        }
+        if other_headers {
+            for ingress in self.config_maps.all_users() {
+                self.refresh(&ingress);
             }
         }
         if other_routes {

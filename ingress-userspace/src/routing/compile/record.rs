@@ -11,7 +11,7 @@ use crate::model::{
 use crate::routing::filters::Filters;
 use crate::routing::route::Moved;
 
-use super::filters;
+use super::filters::{self, Fault, Made};
 
 /// C1: the oldest first, then by namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +28,8 @@ pub(super) struct Record {
     rules: BTreeMap<HostPattern, Vec<usize>>,
     /// Position in `ingress.tls` of the first entry that lists the host literally.
     tls: BTreeMap<HostPattern, usize>,
-    /// Shared by all routes of the Ingress.
-    filters: Option<Arc<Filters>>,
+    /// What its annotations do to requests; shared by all its routes.
+    made: Made,
     /// Where every path leads instead of its backend.
     moved: Option<Moved>,
 }
@@ -45,7 +45,7 @@ impl Order {
 // === impl Record ===
 
 impl Record {
-    pub(super) fn new(ingress: Ingress) -> Self {
+    pub(super) fn new(ingress: Ingress, made: Made) -> Self {
         let mut rules: BTreeMap<HostPattern, Vec<usize>> = BTreeMap::new();
         for (at, rule) in ingress.rules.iter().enumerate() {
             rules.entry(rule.host.clone()).or_default().push(at);
@@ -62,13 +62,12 @@ impl Record {
                 tls.entry(host.clone()).or_insert(at);
             }
         }
-        let filters = filters::of(&ingress);
         let moved = filters::moved(&ingress.options);
-        Self { order: Order::new(&ingress), ingress, rules, tls, filters, moved }
+        Self { order: Order::new(&ingress), ingress, rules, tls, made, moved }
     }
 
     pub(super) fn filters(&self) -> Option<Arc<Filters>> {
-        self.filters.clone()
+        self.made.filters.clone()
     }
 
     /// Hosts that have rules or a certificate from here.
@@ -101,6 +100,7 @@ impl Record {
             && a.default_backend == b.default_backend
             && a.tls == b.tls
             && a.options == b.options
+            && self.made == other.made
     }
 
     /// With [`Self::is_same_but_for_rules`]: whether `host` compiles to the same.
@@ -136,6 +136,18 @@ impl Record {
 
     pub(super) fn moved(&self) -> Option<Moved> {
         self.moved.clone()
+    }
+
+    /// C13: something that an access rule refers to is missing.
+    pub(super) fn is_closed(&self) -> bool {
+        self.made.fault.is_some()
+    }
+
+    pub(super) fn fault(&self) -> Option<Problem> {
+        let Fault { key, reason, message } = self.made.fault.as_ref()?;
+        let message = format!("{message}; the paths answer 503");
+        let field = format!("metadata.annotations[{key}]");
+        Some(self.problem(field, *reason, message).by(RuleId::C13))
     }
 
     /// D19.

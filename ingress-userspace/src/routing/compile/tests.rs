@@ -10,9 +10,11 @@ use crate::routing::{
     path,
 };
 
+mod aliases;
 mod canary;
 mod classes;
 mod conflicts;
+mod custom_headers;
 mod endpoints;
 mod filters;
 mod hosts;

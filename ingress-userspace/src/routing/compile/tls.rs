@@ -176,7 +176,7 @@ pub(super) fn secret_of(record: &Record, at: usize) -> Option<SecretKey> {
 }
 
 /// RFC 6125: a wildcard in a certificate stands for one label; the empty host is covered by all.
-fn covers(secret: &CertificateSecret, host: &HostPattern) -> bool {
+pub(super) fn covers(secret: &CertificateSecret, host: &HostPattern) -> bool {
     let parent_of = |name: &str| name.strip_prefix("*.").map(str::to_owned);
     secret.names.iter().any(|name| match host {
         HostPattern::Any => true,

@@ -89,6 +89,7 @@ fn headers(filters: &Filters, rewritten: bool, steps: &mut Vec<Step>) {
         forwarded_prefix,
         access: _,
         cors: _,
+        response_headers,
         affinity,
         canary,
     } = filters;
@@ -102,6 +103,10 @@ fn headers(filters: &Filters, rewritten: bool, steps: &mut Vec<Step>) {
             false => "nothing: the path is not rewritten".to_owned(),
         };
         steps.push(Step::new("x-forwarded-prefix", effect));
+    }
+    if !response_headers.is_empty() {
+        let names: Vec<&str> = response_headers.iter().map(|(name, _)| name.as_str()).collect();
+        steps.push(Step::new("custom-headers", format!("{} on every answer", names.join(", "))));
     }
     if let Some(canary) = canary {
         let effect = format!(

@@ -6,13 +6,33 @@ use super::*;
 fn kinds_that_are_not_ours_give_nothing() {
     for (version, kind) in [
         ("apps/v1", "Deployment"),
-        ("v1", "ConfigMap"),
+        ("v1", "PersistentVolumeClaim"),
         ("serving.knative.dev/v1", "Service"),
         ("config.openshift.io/v1", "Ingress"),
     ] {
         let yaml = format!("apiVersion: {version}\nkind: {kind}\nspec: 5\n");
         assert_eq!(decoded(&yaml), (vec![], vec![]), "{kind}");
     }
+}
+
+#[test]
+fn config_maps_are_their_texts() {
+    let map = |data: &str| {
+        decoded(&format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m}}\n{data}"))
+    };
+    for (data, count) in
+        [("", 0), ("data: {}", 0), ("data: {a: x, b: ''}\nbinaryData: {c: eA==}", 2)]
+    {
+        let (objects, problems) = map(data);
+        assert_eq!(problems, vec![], "{data}");
+        match &objects[..] {
+            [Object::ConfigMap(map)] => assert_eq!(map.data.len(), count, "{data}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let (objects, problems) = map("data: {a: 5}");
+    assert!(objects.is_empty());
+    assert_eq!(told(&problems), ["data[a]: InvalidDocument"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use super::{Candidate, Context, Judged};
-use crate::model::options::{BackendProtocol, CanaryOptions};
+use crate::model::options::{AccessOptions, BackendProtocol, CanaryOptions};
 use crate::model::pattern::Pattern;
 use crate::model::{Backend, HostPattern, ObjectRef, PathKind, Reason, RuleId};
 use crate::routing::canary::{Canary, HeaderRule};
@@ -22,6 +22,8 @@ const TOTAL: u32 = 100;
 /// By the path that they join.
 pub(super) struct Canaries<'a> {
     waiting: BTreeMap<(PathKind, Arc<str>), Vec<Candidate<'a>>>,
+    /// Those that joined and are closed.
+    closed: Vec<Judged<'a>>,
 }
 
 /// The clusters that canaries of `host` need beside those of their own Ingresses, and for whom: a
@@ -73,7 +75,7 @@ impl<'a> Canaries<'a> {
             waiting.entry((candidate.path.kind, text)).or_default().push(*candidate);
             false
         });
-        Self { waiting }
+        Self { waiting, closed: Vec::new() }
     }
 
     /// The canary of the rule that won `key`.
@@ -88,15 +90,29 @@ impl<'a> Canaries<'a> {
         if rivals.is_empty() {
             self.waiting.remove(key);
         }
-        Some(first.canary_of(main, context))
+        let mut canary = first.canary_of(main, context);
+        if first.asks_for_more_than(main) {
+            let reason = "the canary has an access rule that its main Ingress has not";
+            canary.action = Action::Refuse { status: 503, reason };
+            let why = format!(
+                "access rules of a canary are those of {}, which are others; its share of the \
+                 requests is answered with 503",
+                main.record.order.object
+            );
+            let field = "metadata.annotations".to_owned();
+            let problem = first.record.problem(field, Reason::UnsupportedAnnotation, why);
+            let outcome = Err(problem.by(RuleId::C13));
+            self.closed.push(Judged { candidate: first, text: Some(key.1.clone()), outcome });
+        }
+        Some(canary)
     }
 
-    /// Canaries that joined nothing.
+    /// Canaries that joined nothing, or are closed.
     pub(super) fn left(
         self,
         mains: &BTreeMap<(PathKind, Arc<str>), Candidate<'a>>,
     ) -> Vec<Judged<'a>> {
-        let mut left = Vec::new();
+        let mut left = self.closed;
         for (key, rivals) in self.waiting {
             let why = match mains.get(&key) {
                 Some(main) => format!(
@@ -120,6 +136,13 @@ impl<'a> Canaries<'a> {
 // === impl Candidate ===
 
 impl Candidate<'_> {
+    /// C13: a canary inherits the access rules of `main`. Others of its own would be enforced by
+    /// nobody.
+    fn asks_for_more_than(&self, main: &Candidate<'_>) -> bool {
+        let own = &self.record.ingress.options.access;
+        *own != AccessOptions::default() && *own != main.record.ingress.options.access
+    }
+
     fn canary_of(&self, main: &Candidate<'_>, context: Context<'_>) -> Canary {
         let options = &self.record.ingress.options;
         let CanaryOptions { weight, weight_total, by_cookie, .. } = &options.canary;

@@ -149,3 +149,27 @@ fn a_closed_canary_refuses_its_share() {
     assert!(matches!(action, Action::Refuse { status: 503, .. }));
     assert_eq!(&*world.cluster("h", "/").service, "s");
 }
+
+#[test]
+fn c13_access_rules_that_only_the_canary_has_close_its_share() {
+    let limited = |fixture: IngressFixture, rps: Option<u32>, is_canary: bool| {
+        with(fixture, |own| {
+            own.options.access.limits.per_second = rps;
+            own.options.canary.enabled = is_canary;
+        })
+    };
+    for (main, new, closed) in
+        [(None, Some(5), true), (Some(5), Some(5), false), (Some(5), None, false)]
+    {
+        let world = World::of([
+            limited(ingress("main").prefix("h", "/", "s:80"), main, false),
+            limited(ingress("new").prefix("h", "/", "t:80"), new, true),
+        ]);
+        let action = world.canary("h", "/").expect("a canary").action;
+        assert_eq!(matches!(action, Action::Refuse { .. }), closed, "{main:?} {new:?}");
+        assert_eq!(&*world.cluster("h", "/").service, "s");
+        let told =
+            if closed { vec!["UnsupportedAnnotation new metadata.annotations"] } else { vec![] };
+        assert_eq!(world.told_of_rules(), told, "{main:?} {new:?}");
+    }
+}

@@ -209,6 +209,7 @@ fn object_of(object: &Object) -> ObjectRef {
         Object::Service(value) => value.object.clone(),
         Object::Endpoints(value) => value.object.clone(),
         Object::Secret(value) => value.object.clone(),
+        Object::ConfigMap(value) => value.object.clone(),
     }
 }
 
