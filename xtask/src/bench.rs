@@ -34,6 +34,8 @@ enum Bench {
     Packet,
     /// Route lookup and edits at 10 to 100,000 hosts
     Routing,
+    /// Counting and logging of a request, on and off
+    Observability,
     /// One request path beside nginx with the same backend; needs root
     Proxy,
 }
@@ -63,6 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let text = match bench {
             Bench::Packet => program("packet")?,
             Bench::Routing => program("routing")?,
+            Bench::Observability => program("observability")?,
             Bench::Proxy => proxy::run()?,
         };
         if arguments.output == Output::Text {
