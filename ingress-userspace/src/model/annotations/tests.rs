@@ -8,6 +8,7 @@ use crate::model::options::{BackendProtocol, LimitOptions};
 use crate::model::{Backend, Ingress, Object, Origin, PortRef, Problem};
 
 mod access;
+mod document;
 
 fn nginx() -> Settings {
     Settings { nginx_annotations: true, ..Settings::default() }
@@ -526,4 +527,18 @@ fn foreign_annotations_are_nobodys_business() {
     let (ingress, problems) = annotated(&nginx(), &foreign);
     assert_eq!(told(&problems), [""; 0]);
     assert!(is_open(&ingress));
+}
+
+proptest::proptest! {
+    /// Whatever a tenant writes: no panic, at most one problem for each key, and an access rule
+    /// that is not understood never leaves the paths open.
+    #[test]
+    fn any_text_is_a_value_or_a_problem(number in 0..KEYS.len(), text in "\\PC{0,40}|[ -~]{0,40}|.{0,8}") {
+        let key = &KEYS[number];
+        let (ingress, problems) = one(key.name, text.as_str());
+        proptest::prop_assert!(problems.len() <= 1, "{}: {problems:?}", key.name);
+        if key.group != Group::Harmless && !problems.is_empty() {
+            proptest::prop_assert!(is_closed(&ingress), "{}: {text:?}", key.name);
+        }
+    }
 }
