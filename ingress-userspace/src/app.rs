@@ -41,7 +41,7 @@ use crate::upstream::ClientTls;
 use configuration::Configuration;
 use entrance::{Entrance, NamedEvent, Prepared};
 use events::Printer;
-use handover::{Arrival, Place};
+use handover::{Arrival, Departures, Place};
 use inspect::Inside;
 use node::Host;
 use notify::ServiceManager;
@@ -113,7 +113,9 @@ impl App {
             tracing::warn!("system roots for HTTPS endpoints: {doubt}");
         }
         let counters: Arc<[_]> = places.iter().map(|_| Arc::default()).collect();
+        let departures = Arc::new(Departures::default());
         let inside = Inside {
+            departures: Arc::clone(&departures),
             publisher: publisher.clone(),
             counters: Arc::clone(&counters),
             places: places.clone(),
@@ -131,8 +133,9 @@ impl App {
             filters: filter::Shared::default(),
             places,
         };
-        let workers = Workers::start(shared, &mut entrance)?;
-        let holder = arrival.arrived()?;
+        let mut workers = Workers::start(shared, &mut entrance)?;
+        let holder = arrival.arrived(departures)?;
+        workers.open(&mut entrance)?;
         entrance.settle();
         let manager = ServiceManager::of_environment();
         manager.ready();
@@ -290,6 +293,8 @@ impl App {
                     tracing::info!("drained");
                     return Ok(ExitCode::SUCCESS);
                 }
+                // What still runs is routed by what is true now.
+                () = self.agent.step() => {}
                 ask = self.asks.next() => {
                     self.answer(ask, true);
                 }

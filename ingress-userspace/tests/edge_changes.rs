@@ -217,3 +217,29 @@ fn rules_of_the_vip_edited_under_load() {
     }
     load.assert_untouched();
 }
+
+#[test]
+fn statistics_go_on_through_edits() {
+    let Some(mut story) = story(2) else { return };
+    let ingress = |name: &str, path: &str| {
+        Ingress::new(name).rule(&format!("{name}.example"), path, "pods").yaml()
+    };
+    story.manifests.write("shop.yaml", &ingress("shop", "/"));
+    story.manifests.write("other.yaml", &ingress("other", "/"));
+    story.start();
+    let counted = |story: &Story, ingress: &str| -> u64 {
+        let text = story.admin().get("/metrics").unwrap().text();
+        let label = format!("ingress=\"{ingress}\"");
+        let lines = text.lines().filter(|line| {
+            line.starts_with("genkan_requests_total{") && line.contains(label.as_str())
+        });
+        lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+    };
+    for edit in 0..10_u64 {
+        story.manifests.write("other.yaml", &ingress("other", &format!("/edit-{edit}")));
+        story.wait_for_status("other.example", &format!("/edit-{edit}/x"), 200);
+        assert_eq!(story.get(EdgeLab::VIP4, "shop.example", "/").status, 200);
+        eventually("the request is counted", || counted(&story, "shop") == edit + 1);
+    }
+    assert!(counted(&story, "other") >= 10);
+}

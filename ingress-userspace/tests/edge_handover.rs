@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use genkan::admin::status::Status;
+use genkan::config::Config;
 use genkan::dataplane::Pins;
 use genkan::testing::deadline::{DEADLINE, eventually, eventually_some};
 use genkan::testing::lab::{EdgeLab, Process};
@@ -191,13 +192,19 @@ fn a_successor_that_fails_leaves_the_first_serving() {
     std::fs::write(&bad, good.replace("\"vips\"", "\"vipz\"")).unwrap();
     load.story.use_config_file(bad);
     assert_eq!(load.story.spawn().wait(DEADLINE).code(), Some(2));
-    load.story.use_config_file(config);
 
-    // It crashes when it has the listeners, and again when it has changed everything.
+    // It crashes when it has the listeners, and again when it has changed everything: it would serve
+    // one address, one port, no device.
+    let other = config.with_file_name("other.yaml");
+    let mut changed: Config = serde_json::from_str(&good).unwrap();
+    changed.vips[0].addresses = vec![EdgeLab::VIP4];
+    changed.vips[0].ports.retain(|port| port.port == 80);
+    changed.vips[0].interfaces.clear();
+    changed.workers.count = Some(3);
+    std::fs::write(&other, serde_json::to_string(&changed).unwrap()).unwrap();
+    load.story.use_config_file(other);
     for step in ["begun", "ready"] {
         load.story.with_environment("GENKAN_TEST_CRASH", Some(step));
-        // What the successor would serve is another thing.
-        load.story.with_arguments(&["--workers", "1", "--set", "steering.listener_grace=1s"]);
         let mut crashing = load.story.spawn();
         let status = crashing.wait(DEADLINE);
         assert_eq!(status.signal(), Some(Signal::SIGABRT as i32), "{}", crashing.output());
@@ -205,6 +212,7 @@ fn a_successor_that_fails_leaves_the_first_serving() {
         eventually("the first process has noticed", || {
             load.story.log().matches(gave_up).count() == if step == "begun" { 1 } else { 2 }
         });
+        eventually("XDP is back", || load.story.xdp(EdgeLab::UPLINK).is_some_and(|xdp| xdp.native));
         load.traffic().wait_for_requests(20);
         assert_serves(&load.story);
         let status: Status = load.story.admin().document("/status").unwrap();
@@ -214,9 +222,10 @@ fn a_successor_that_fails_leaves_the_first_serving() {
     assert!(load.story.xdp(EdgeLab::UPLINK).unwrap().native);
 
     // It can be configured as before, and be replaced.
-    load.story.with_environment("GENKAN_TEST_CRASH", None).with_arguments(&[]);
+    load.story.with_environment("GENKAN_TEST_CRASH", None);
+    load.story.use_config_file(config);
     load.story.configure(|config| config.steering.event_sample = 1000);
-    load.story.wait_for_log("configuration taken");
+    load.story.wait_for_log(" is in force");
     assert_left(load.story.start_successor());
     load.finish().assert_untouched();
 }
@@ -275,12 +284,12 @@ fn a_process_that_was_superseded_touches_nothing() {
     let mut old = load.story.start_successor();
     // The configuration that both know changes; only the successor follows.
     load.story.configure_vip(|vip| vip.addresses.retain(|address| address.is_ipv4()));
-    load.story.wait_for_log("configuration taken");
+    load.story.wait_for_log(" is in force");
     assert!(old.is_running(), "{}", old.output());
     assert_eq!(slow.join().unwrap().unwrap().status, 200);
     let log = old.output();
     assert_left(old);
-    assert!(!log.contains("configuration taken"), "{log}");
+    assert!(!log.contains(" is in force"), "{log}");
     let routes = load.story.edge().ip(&["-6", "route", "show", "table", "local"]);
     assert!(!routes.contains(&EdgeLab::VIP6.to_string()), "{routes}");
     assert_eq!(load.story.get(EdgeLab::VIP4, Load::HOST, "/").status, 200);
@@ -324,6 +333,27 @@ fn a_process_that_does_not_drain_is_killed() {
     old.signal(Signal::SIGSTOP);
     assert_eq!(old.wait(DEADLINE).signal(), Some(Signal::SIGKILL as i32));
     load.story.wait_for_log("did not end in time and was killed");
+    let metrics = load.story.admin().get("/metrics").unwrap().text();
+    assert!(metrics.contains("genkan_predecessors_total{end=\"killed\"} 1"), "{metrics}");
+    assert_serves(&load.story);
+}
+
+#[test]
+fn a_process_that_dies_while_it_is_asked_is_nobody() {
+    let Some(mut load) = load() else { return };
+    load.story.start();
+    // Stopped, it takes the question and gives no answer.
+    load.story.process().signal(Signal::SIGSTOP);
+    let successor = load.story.spawn();
+    let lock = load.story.runtime_directory().join("handover.lock");
+    eventually("the successor has begun", || {
+        std::fs::read_to_string(&lock).is_ok_and(|pid| pid.trim() == successor.id().to_string())
+    });
+    load.story.kill();
+    successor.wait_for_line(" genkan::app: ready ", DEADLINE);
+    load.story.adopt(successor);
+    assert_serves(&load.story);
+    assert_left(load.story.start_successor());
     assert_serves(&load.story);
 }
 

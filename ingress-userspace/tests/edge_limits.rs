@@ -255,7 +255,7 @@ fn the_unit_is_correct_and_its_rights_suffice() {
         assert_eq!(load.story.get(vip, Load::HOST, "/").status, 200);
     }
     load.story.configure_vip(|vip| vip.ports.retain(|port| port.port == 80));
-    load.story.wait_for_log("configuration taken");
+    load.story.wait_for_log(" is in force");
     eventually("the port is closed", || {
         use genkan::testing::story::Connect;
         load.story.connect(EdgeLab::VIP4, 443, Duration::from_millis(300)) == Connect::TimedOut

@@ -53,6 +53,8 @@ pub(super) struct Opened {
     pub(super) listener: TcpListener,
     /// `dispatch` is to give it the connections of the worker.
     admit: bool,
+    /// New connections come to it: a successor needs it.
+    pub(super) lasts: bool,
 }
 
 /// What happened to a packet, with the name of its VIP.
@@ -118,12 +120,17 @@ impl Entrance {
                 for group in &steered.groups {
                     let ours = |address: SocketAddr| address == group.address();
                     let taken = steered.inherited.take((index, workers), ours);
-                    // That of its namesake has the worker's place in the socket map.
+                    // That of its namesake has the worker's place in the socket map; in the others
+                    // connections can only wait, none comes.
                     if !taken.iter().any(|(namesake, _)| *namesake) {
                         let new = group.listen().with_context(|| group.address().to_string())?;
-                        opened.push(Opened { listener: new, admit: true });
+                        opened.push(Opened { listener: new, admit: true, lasts: true });
                     }
-                    opened.extend(taken.into_iter().map(|(_, listener)| Opened::kept(listener)));
+                    opened.extend(taken.into_iter().map(|(namesake, listener)| Opened {
+                        listener,
+                        admit: false,
+                        lasts: namesake,
+                    }));
                 }
             }
             Self::Bound { vips, inherited, .. } => {
@@ -131,9 +138,9 @@ impl Entrance {
                     let taken = inherited.take((index, workers), |address| address == to);
                     if !taken.iter().any(|(namesake, _)| *namesake) {
                         let new = listen_direct(to).with_context(|| format!("listen on {to}"))?;
-                        opened.push(Opened { listener: new, admit: false });
+                        opened.push(Opened::bound(new));
                     }
-                    opened.extend(taken.into_iter().map(|(_, listener)| Opened::kept(listener)));
+                    opened.extend(taken.into_iter().map(|(_, listener)| Opened::bound(listener)));
                 }
             }
         }
@@ -266,9 +273,9 @@ impl std::fmt::Display for NamedEvent {
 // === impl Opened ===
 
 impl Opened {
-    /// Connections come to it already.
-    fn kept(listener: TcpListener) -> Self {
-        Self { listener, admit: false }
+    /// The kernel gives connections of its address to any listener there.
+    fn bound(listener: TcpListener) -> Self {
+        Self { listener, admit: false, lasts: true }
     }
 }
 

@@ -2,6 +2,7 @@
 //! its own place away.
 
 use std::process::{Child, Command};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -11,12 +12,20 @@ use crate::cli::RunOptions;
 use crate::handover::{
     Claim, HandoverError, Hello, Holder, Leaving, Left, Offer, Predecessor, Request,
 };
+use crate::metrics::{Counter, Exposition};
 
 /// The place of this process, before it serves.
 pub(super) struct Arrival {
     /// Absent: there is no runtime directory, so nobody can be found.
     claim: Option<Claim>,
     predecessor: Option<Predecessor>,
+}
+
+/// How the processes ended whose place this one has taken. Written by the thread that waits for them.
+#[derive(Debug, Default)]
+pub(super) struct Departures {
+    by_themselves: Counter,
+    killed: Counter,
 }
 
 /// What became of this process's place.
@@ -79,12 +88,12 @@ impl Arrival {
     }
 
     /// From here on this process serves and the one before drains.
-    pub(super) fn arrived(self) -> Result<Holder, HandoverError> {
+    pub(super) fn arrived(self, departures: Arc<Departures>) -> Result<Holder, HandoverError> {
         crash_for_a_test("ready");
         if let Some(predecessor) = self.predecessor {
             let leaving = predecessor.ready()?;
             tracing::info!(pid = leaving.pid(), "the process before drains");
-            see_off(leaving);
+            see_off(leaving, departures);
         }
         let Some(claim) = self.claim else { return Ok(Holder::unreachable()) };
         claim.hold()
@@ -100,18 +109,35 @@ fn crash_for_a_test(step: &str) {
 }
 
 /// Waits for the end of the process before, beside everything else.
-fn see_off(leaving: Leaving) {
+fn see_off(leaving: Leaving, departures: Arc<Departures>) {
     let wait = move || {
         let pid = leaving.pid();
         match leaving.wait() {
-            Left::ByItself => tracing::info!(pid, "the process before has ended"),
+            Left::ByItself => {
+                departures.by_themselves.add(1);
+                tracing::info!(pid, "the process before has ended");
+            }
             Left::Killed => {
+                departures.killed.add(1);
                 tracing::warn!(pid, "the process before did not end in time and was killed");
             }
         }
     };
     if let Err(error) = std::thread::Builder::new().name("see-off".to_owned()).spawn(wait) {
         tracing::warn!("nobody waits for the end of the process before: {error}");
+    }
+}
+
+// === impl Departures ===
+
+impl Departures {
+    pub(super) fn export(&self, out: &mut Exposition) {
+        out.counter(
+            "genkan_predecessors",
+            "Processes whose place this one has taken, by their end.",
+        )
+        .number(&[("end", "drained")], self.by_themselves.value())
+        .number(&[("end", "killed")], self.killed.value());
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A worker takes over those of its namesake. When there are fewer workers now, the others are
 //! spread over them: connections may still wait in such a listener, and without kernel programs new
-//! ones come to it for ever.
+//! ones come to it as long as it is there.
 
 use std::net::{SocketAddr, TcpListener};
 

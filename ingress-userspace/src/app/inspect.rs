@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::entrance::Told;
+use super::handover::Departures;
 use super::workers::Place;
 use super::{App, Entrance};
 use crate::admin::status::{Counts, Interface, Port, Steer, Traffic, Vip, Worker};
@@ -20,6 +21,7 @@ pub(super) struct Inside {
     pub(super) publisher: Publisher,
     pub(super) counters: Arc<[Arc<Counters>]>,
     pub(super) places: Vec<Place>,
+    pub(super) departures: Arc<Departures>,
 }
 
 // === impl App ===
@@ -112,6 +114,7 @@ impl Node for Inside {
 
     fn metrics(&self, out: &mut Exposition) {
         counters::export(&self.counters, out);
+        self.departures.export(out);
     }
 }
 

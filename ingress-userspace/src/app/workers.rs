@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use ingress_common::worker::MAX_WORKERS;
+use tokio_util::sync::CancellationToken;
 
 use super::entrance::{Entrance, Opened};
 use crate::config::Config;
@@ -49,6 +49,8 @@ pub(super) struct Place {
 
 pub(super) struct Workers {
     shared: Shared,
+    /// Cancelled when they may accept.
+    opened: CancellationToken,
     /// `None` while a place has no worker: it could not be started again.
     running: Vec<Option<Running>>,
 }
@@ -57,7 +59,7 @@ struct Running {
     handle: WorkerHandle,
     /// Copies, for a successor. They go with the worker: one that outlived it would take connections
     /// that nobody accepts.
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Opened>,
 }
 
 /// A worker that has not moved for so long is stuck.
@@ -75,11 +77,23 @@ pub(super) fn places(config: &Config) -> anyhow::Result<Vec<Place>> {
 // === impl Workers ===
 
 impl Workers {
+    /// Starts them all. They accept nothing before [`Self::open`].
     pub(super) fn start(shared: Shared, entrance: &mut Entrance) -> anyhow::Result<Self> {
+        let opened = CancellationToken::new();
         let running = (0..shared.places.len())
-            .map(|index| spawn(&shared, index, entrance).map(Some))
+            .map(|index| spawn(&shared, &opened, index, entrance).map(Some))
             .collect::<anyhow::Result<_>>()?;
-        Ok(Self { shared, running })
+        Ok(Self { shared, opened, running })
+    }
+
+    /// Lets connections come.
+    pub(super) fn open(&mut self, entrance: &mut Entrance) -> anyhow::Result<()> {
+        self.opened.cancel();
+        for (index, running) in self.running.iter_mut().enumerate() {
+            let Some(running) = running else { continue };
+            running.admit(index, entrance)?;
+        }
+        Ok(())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -105,7 +119,11 @@ impl Workers {
     /// A new worker in the place of one that ended; the others served meanwhile.
     pub(super) fn replace(&mut self, (index, exit): (usize, Exit), entrance: &mut Entrance) {
         tracing::error!(worker = index, ?exit, "worker ended; a new one takes its place");
-        match spawn(&self.shared, index, entrance) {
+        let spawned = spawn(&self.shared, &self.opened, index, entrance).and_then(|mut running| {
+            running.admit(index, entrance)?;
+            Ok(running)
+        });
+        match spawned {
             Ok(running) => self.running[index] = Some(running),
             Err(error) => tracing::error!(worker = index, "no new worker: {error:#}"),
         }
@@ -137,7 +155,7 @@ impl Workers {
         let running = running.filter_map(|(worker, running)| Some((worker, running.as_ref()?)));
         running
             .flat_map(|(worker, running)| running.listeners.iter().map(move |of| (worker, of)))
-            .map(|(worker, listener)| Ok(Lent { worker, listener: listener.try_clone()? }))
+            .map(|(worker, opened)| Ok(Lent { worker, listener: opened.listener.try_clone()? }))
             .collect()
     }
 
@@ -168,7 +186,27 @@ impl Workers {
     }
 }
 
-fn spawn(shared: &Shared, index: usize, entrance: &mut Entrance) -> anyhow::Result<Running> {
+// === impl Running ===
+
+impl Running {
+    /// Lets connections come to the listeners that have no place yet.
+    fn admit(&mut self, index: usize, entrance: &mut Entrance) -> anyhow::Result<()> {
+        let listeners = std::mem::take(&mut self.listeners);
+        entrance
+            .admit(index, &listeners)
+            .with_context(|| format!("listeners of worker {index}"))?;
+        // From others, connections may still be taken, but none comes: no successor needs them.
+        self.listeners = listeners.into_iter().filter(|opened| opened.lasts).collect();
+        Ok(())
+    }
+}
+
+fn spawn(
+    shared: &Shared,
+    may_accept: &CancellationToken,
+    index: usize,
+    entrance: &mut Entrance,
+) -> anyhow::Result<Running> {
     let opened = entrance.listeners(index, shared.places.len())?;
     let copy = |opened: &Opened| opened.listener.try_clone();
     let copies = opened.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
@@ -177,6 +215,7 @@ fn spawn(shared: &Shared, index: usize, entrance: &mut Entrance) -> anyhow::Resu
         index,
         cpu: pinned.then_some(cpu),
         listeners: copies,
+        opened: may_accept.clone(),
         settings: shared.settings.clone(),
         snapshots: shared.publisher.subscribe(index),
         load: entrance.load(index),
@@ -187,8 +226,6 @@ fn spawn(shared: &Shared, index: usize, entrance: &mut Entrance) -> anyhow::Resu
         filters: shared.filters.clone(),
     };
     let handle = worker::spawn(parts).with_context(|| format!("worker {index}"))?;
-    entrance.admit(index, &opened).with_context(|| format!("listeners of worker {index}"))?;
     shared.counters[index].starts.add(1);
-    let listeners = opened.into_iter().map(|opened| opened.listener).collect();
-    Ok(Running { handle, listeners })
+    Ok(Running { handle, listeners: opened })
 }

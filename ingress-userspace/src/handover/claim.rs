@@ -63,7 +63,7 @@ impl Claim {
         };
         DirBuilder::new()
             .recursive(true)
-            .mode(0o700)
+            .mode(0o755)
             .create(directory)
             .map_err(failed("create the runtime directory", directory))?;
         let path = directory.join(LOCK);

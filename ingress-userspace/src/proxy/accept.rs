@@ -16,6 +16,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 use tokio::time::{Sleep, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use super::body::RequestBody;
@@ -38,6 +39,7 @@ const HANDSHAKE: Duration = Duration::from_secs(1);
 /// Accepts the connections of one worker and starts their tasks.
 pub(super) struct Acceptor {
     listeners: Vec<TcpListener>,
+    opened: CancellationToken,
     descriptors: Descriptors,
     tls: tls::Acceptor,
     state: Rc<WorkerState>,
@@ -55,6 +57,7 @@ impl Acceptor {
     /// Must be called in the runtime of the worker.
     pub(super) fn new(
         listeners: Vec<std::net::TcpListener>,
+        opened: CancellationToken,
         tls: tls::Acceptor,
         state: Rc<WorkerState>,
     ) -> io::Result<Self> {
@@ -65,7 +68,7 @@ impl Acceptor {
             TcpListener::from_std(listener)
         };
         let listeners = listeners.into_iter().map(listener).collect::<io::Result<_>>()?;
-        Ok(Self { listeners, descriptors: Descriptors::of_process()?, tls, state })
+        Ok(Self { listeners, opened, descriptors: Descriptors::of_process()?, tls, state })
     }
 
     pub(super) fn state(&self) -> &Rc<WorkerState> {
@@ -77,6 +80,10 @@ impl Acceptor {
     /// socket map, unless another process has them.
     pub(super) async fn run(self, handed_over: &AtomicBool) {
         let mut drained = pin!(self.state.context.drain.cancelled());
+        tokio::select! {
+            () = self.opened.cancelled() => {}
+            () = &mut drained => {}
+        }
         let mut first = 0;
         let mut last_call: Option<Pin<Box<Sleep>>> = None;
         loop {

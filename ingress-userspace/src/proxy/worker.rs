@@ -51,6 +51,8 @@ pub struct WorkerParts {
     pub cpu: Option<u32>,
     /// One per family when steered, one per VIP and port when not.
     pub listeners: Vec<TcpListener>,
+    /// Cancelled when the worker may accept; until then connections wait in the listeners.
+    pub opened: CancellationToken,
     pub settings: Arc<ArcSwap<Settings>>,
     pub snapshots: Subscriber,
     pub load: LoadSlot,
@@ -100,7 +102,8 @@ struct Controls {
 /// How long idle connections stay when another process has taken over.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// Starts a worker. Returns when it accepts, or the reason why it cannot.
+/// Starts a worker. Returns when nothing but [`WorkerParts::opened`] keeps it from accepting, or the
+/// reason why it cannot.
 pub fn spawn(parts: WorkerParts) -> io::Result<WorkerHandle> {
     let index = parts.index;
     let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
@@ -252,7 +255,9 @@ fn prepare(parts: WorkerParts, controls: &Controls) -> io::Result<Acceptor> {
     if let Some(cpu) = parts.cpu {
         cpu::stay_on(cpu)?;
     }
-    let WorkerParts { index, listeners, settings, snapshots, load, tls, access_log, .. } = parts;
+    let WorkerParts {
+        index, listeners, opened, settings, snapshots, load, tls, access_log, ..
+    } = parts;
     let (upstream_tls, filters) = (parts.upstream_tls, parts.filters);
     let line = settings.load().access_log.clone();
     let counters = controls.counters.clone();
@@ -273,7 +278,7 @@ fn prepare(parts: WorkerParts, controls: &Controls) -> io::Result<Acceptor> {
         clock: Clock::new(),
         buffers: Rc::default(),
     });
-    Acceptor::new(listeners, tls, state)
+    Acceptor::new(listeners, opened, tls, state)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, PortProtocol};
 use crate::filter;
@@ -90,6 +91,8 @@ impl EdgeBuilder {
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let tls = tls::Acceptor::new(publisher.head()).unwrap();
         let upstream_tls = Arc::new(ClientTls::new(self.upstream_roots));
+        let opened = CancellationToken::new();
+        opened.cancel();
         let (board, filters) = (LoadBoard::heap(self.workers), filter::Shared::default());
         let start = |(index, (http, https)): (usize, (std::net::TcpListener, _))| {
             let https: std::net::TcpListener = https;
@@ -98,6 +101,7 @@ impl EdgeBuilder {
                 index,
                 cpu: None,
                 listeners: vec![http, https],
+                opened: opened.clone(),
                 settings: settings.clone(),
                 snapshots: publisher.subscribe(index),
                 load: board.slot(index),

@@ -20,6 +20,12 @@ struct Running {
 
 impl Running {
     fn start(change: impl FnOnce(&mut Settings)) -> Self {
+        let opened = CancellationToken::new();
+        opened.cancel();
+        Self::gated(opened, change)
+    }
+
+    fn gated(opened: CancellationToken, change: impl FnOnce(&mut Settings)) -> Self {
         let listener = listen_direct("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let mut settings = Settings::from(&Config::default());
@@ -31,6 +37,7 @@ impl Running {
             index: 0,
             cpu: None,
             listeners: vec![listener],
+            opened,
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             snapshots: publisher.subscribe(0),
             load: board.slot(0),
@@ -99,6 +106,19 @@ fn serves_connections_and_publishes_their_number() {
     drop((first, second));
     eventually("connections end", || worker.board.connections() == [0]);
     assert_eq!(worker.counters().connections.value(), 2);
+}
+
+#[test]
+fn connections_wait_until_the_worker_may_accept() {
+    let opened = CancellationToken::new();
+    let worker = Running::gated(opened.clone(), |_| {});
+    let mut early = worker.connect();
+    early.write_all(b"GET / HTTP/1.1\r\nHost: nowhere.example\r\n\r\n").unwrap();
+    assert_eq!(worker.counters().connections.value(), 0);
+    opened.cancel();
+    let mut answer = [0; 12];
+    early.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 404");
 }
 
 #[test]

@@ -52,8 +52,12 @@ impl Process {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            let shown = lines.join("\n");
-            assert!(!left.is_zero(), "{}: no line with {text:?} in {limit:?}:\n{shown}", self.name);
+            if left.is_zero() {
+                let shown = lines.join("\n");
+                // The output is shown once more when the process is dropped.
+                drop(lines);
+                panic!("{}: no line with {text:?} in {limit:?}:\n{shown}", self.name);
+            }
             lines = self.output.grown.wait_timeout(lines, left).unwrap().0;
         }
     }
