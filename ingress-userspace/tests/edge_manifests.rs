@@ -4,12 +4,15 @@
 
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
+use genkan::testing::backend::{Backend, Protocol};
 use genkan::testing::deadline::{eventually, eventually_some};
 use genkan::testing::lab::EdgeLab;
 use genkan::testing::require_root;
-use genkan::testing::story::{Ingress, Story};
+use genkan::testing::story::{Ingress, Story, service, slice};
 
 fn story(pods: usize) -> Option<Story> {
     if !require_root() {
@@ -140,6 +143,57 @@ fn emptied_or_half_written_configuration_changes_nothing() {
     story.wait_for_log("configuration 2 is in force");
     story.wait_for_status("shop.example", "/", 404);
     assert!(!story.log().contains("configuration 3"), "{}", story.log());
+}
+
+/// Bound sockets cannot follow other VIPs: then nothing else of the configuration is followed either.
+#[test]
+fn configuration_that_a_part_cannot_follow_is_in_force_nowhere() {
+    let Some(mut story) = story(1) else { return };
+    story.manifests.write("shop.yaml", &shop("pods"));
+    story.with_arguments(&["--no-bpf"]).start();
+    assert_eq!(story.get(EdgeLab::VIP4, "shop.example", "/").status, 200);
+    let before = fs::read_to_string(story.config_file()).unwrap();
+    story.configure(|config| {
+        config.vips[0].addresses.pop();
+        config.classes.serve_classless = false;
+    });
+    let line = story.wait_for_log("configuration not taken, 1 stays in force");
+    assert!(line.contains("bound at the start"), "{line}");
+    for vip in EdgeLab::VIPS {
+        assert_eq!(story.get(vip, "shop.example", "/").status, 200);
+    }
+    fs::write(story.config_file(), before).unwrap();
+    story.wait_for_log("the file is as configuration 1 again");
+    story.configure(|config| {
+        config.vips[0].addresses = EdgeLab::VIPS.to_vec();
+        config.classes.serve_classless = false;
+    });
+    story.wait_for_status("shop.example", "/", 404);
+}
+
+/// E9: pods of this node have addresses of their own; the node's are no endpoints, unless allowed,
+/// from the moment at which a device has them.
+#[test]
+fn endpoints_at_the_nodes_own_addresses_are_refused() {
+    let Some(mut story) = story(1) else { return };
+    let own: IpAddr = "192.0.2.77".parse().unwrap();
+    let objects = format!("{}---\n{}", service("own"), slice("own", "IPv4", &[own]));
+    story.manifests.write("own.yaml", &objects);
+    story.manifests.write("shop.yaml", &shop("own"));
+    story.configure(|config| config.timeouts.upstream_connect = Duration::from_millis(100)).start();
+    let status = story.get(EdgeLab::VIP4, "shop.example", "/").status;
+    assert!(matches!(status, 502 | 504), "nobody is there, but it was tried: {status}");
+    story.edge().ip(&["addr", "add", "192.0.2.77/32", "dev", "lo"]);
+    story.wait_for_status("shop.example", "/", 503);
+    let line = story.wait_for_log("192.0.2.77 is an address of this node");
+    assert!(line.contains("own.yaml") && line.contains("endpoints[0].addresses[0]"), "{line}");
+
+    let at_node = SocketAddr::new(own, Story::POD_PORT);
+    let _local = story.edge().run(|| Backend::bind("local", Protocol::Http1, at_node).unwrap());
+    story.configure(|config| config.endpoints.allow = vec![own.into()]);
+    story.get_until("the allow list is followed", "shop.example", "/", |answer| {
+        answer.pod() == "local"
+    });
 }
 
 /// A reader that goes away, as `head` does, ends the printing of events, not the program.

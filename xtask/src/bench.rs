@@ -36,6 +36,8 @@ enum Bench {
     Routing,
     /// Counting and logging of a request, on and off
     Observability,
+    /// From the edit of a manifest to the first right answer on the wire; needs root
+    Propagation,
     /// One request path beside nginx with the same backend; needs root
     Proxy,
 }
@@ -66,6 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             Bench::Packet => program("packet")?,
             Bench::Routing => program("routing")?,
             Bench::Observability => program("observability")?,
+            Bench::Propagation => program("propagation")?,
             Bench::Proxy => proxy::run()?,
         };
         if arguments.output == Output::Text {

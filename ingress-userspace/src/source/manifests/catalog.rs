@@ -1,7 +1,8 @@
 //! What all files together say: which document provides which object.
 //!
 //! Pure: contents of changed files in, [`Update`] out. Only changed documents of changed files are
-//! decoded again.
+//! decoded again; one that only moved to another line keeps its objects and tells where they stand.
+//! An edit costs the reading of the file's bytes and what it changes.
 //!
 //! - Two documents with one kind, namespace and name: the first by path, then line, stays; the
 //!   other is a problem, and takes over when the first goes.
@@ -230,6 +231,7 @@ impl Catalog {
         for object in before_objects {
             let reference = object.reference();
             if !objects.iter().any(|object| object.reference() == reference) {
+                change.origins.remove(&reference);
                 change.removals.push(reference);
             }
         }
