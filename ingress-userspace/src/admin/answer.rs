@@ -72,7 +72,7 @@ where
         "/" => text(StatusCode::OK, INDEX),
         "/version" => json(StatusCode::OK, &version()),
         "/livez" => live(shared).await,
-        "/metrics" => metrics(shared, query.form, &request).await,
+        "/metrics" => metrics(shared, &query, &request).await,
         "/readyz" => {
             let readiness = readiness(shared).await;
             let status =
@@ -102,18 +102,19 @@ async fn document(shared: &Shared, node: &dyn Node, path: &str, query: &Query) -
     }
 }
 
-async fn metrics<B>(shared: &Shared, form: Option<Form>, request: &Request<B>) -> Answer {
+async fn metrics<B>(shared: &Shared, query: &Query, request: &Request<B>) -> Answer {
     let Some(node) = shared.node.get() else {
         return text(StatusCode::SERVICE_UNAVAILABLE, ready::starting().text());
     };
-    let form = match form {
+    let form = match query.form {
         Some(form) => form,
         None if accepts(request, "application/openmetrics-text") => Form::OpenMetrics,
         None => Form::Prometheus,
     };
     // Without the control side, what it does not know is still worth a scrape.
     let view = shared.control.view().await;
-    let body = metrics::text(&**node, view.as_ref().map_err(|silent| *silent), form);
+    let view = view.as_ref().map_err(|silent| *silent);
+    let body = metrics::text(&**node, view, form, query.detail);
     answer(StatusCode::OK, form.content_type(), body.into())
 }
 

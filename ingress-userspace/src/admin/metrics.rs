@@ -4,22 +4,36 @@
 //! Labels are bounded by what is configured: namespaces, Ingresses, Services, routes, statuses that
 //! occurred. Paths, hosts and clients are none. What is gone from the snapshot is gone from here.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+mod routes;
 
 use super::Node;
 use super::control::{Silent, View};
 use super::ready;
 use super::status::{Interface, Steer};
-use crate::metrics::{Exposition, Form, Sum, process};
-use crate::routing::{Action, ClusterState, Snapshot};
+use crate::metrics::{Exposition, Form, process};
+use crate::routing::{ClusterState, Snapshot};
 use crate::telemetry::budget;
 
-/// Namespace, Ingress and Service of a route; empty where there is none.
-type Owner<'a> = (&'a str, &'a str, &'a str);
+/// What the series of requests are told apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Detail {
+    #[default]
+    Route,
+    Ingress,
+    Namespace,
+    /// One series for all.
+    Nothing,
+}
 
-pub(super) fn text(node: &dyn Node, view: Result<&View, Silent>, form: Form) -> String {
+pub(super) fn text(
+    node: &dyn Node,
+    view: Result<&View, Silent>,
+    form: Form,
+    detail: Detail,
+) -> String {
     let mut out = Exposition::new(form);
     let version = env!("CARGO_PKG_VERSION");
     out.info("genkan_build", "The program that runs.", &[("version", version)]);
@@ -29,7 +43,7 @@ pub(super) fn text(node: &dyn Node, view: Result<&View, Silent>, form: Form) -> 
     out.gauge("genkan_ready", "Whether traffic should be sent here.").number(&[], ready.into());
     let snapshot = node.snapshot();
     let served = workers.iter().map(|worker| worker.served).min().unwrap_or(0);
-    routes(&snapshot, node, &mut out);
+    routes::export(&snapshot, node.unrouted(), detail, &mut out);
     snapshots(&snapshot, served, &mut out);
     node.metrics(&mut out);
     if let Ok(view) = view {
@@ -51,66 +65,6 @@ fn process(out: &mut Exposition) {
     out.gauge("process_threads", "Threads.").number(&[], facts.threads);
     out.gauge("process_start_time_seconds", "When the process began.")
         .real(&[], epoch(process::started()));
-}
-
-fn routes(snapshot: &Snapshot, node: &dyn Node, out: &mut Exposition) {
-    let mut by_route: BTreeMap<(Owner<'_>, &str), Sum> = BTreeMap::new();
-    by_route.insert((("", "", ""), ""), node.unrouted());
-    snapshot.each_route(|_, route| {
-        let service = match route.action {
-            Action::Forward(id) => snapshot.cluster(id).map_or("", |cluster| &cluster.service),
-            Action::Refuse { .. } | Action::Redirect(_) => "",
-        };
-        let owner = (&*route.namespace, &*route.ingress, service);
-        // Defaults of one Ingress for several hosts share an id.
-        route.tally.add_to(by_route.entry((owner, &route.id)).or_default());
-    });
-    let mut family = out.counter("genkan_requests", "Answered requests by route and status.");
-    for ((owner, route), sum) in &by_route {
-        let statuses = sum.statuses.iter().map(|(status, n)| (Cow::Owned(status.to_string()), *n));
-        let others = (sum.others > 0).then_some((Cow::Borrowed("other"), sum.others));
-        for (status, number) in statuses.chain(others) {
-            let [namespace, ingress, service] = labels(owner);
-            let labels = [namespace, ingress, service, ("route", *route), ("status", &status)];
-            family.number(&labels, number);
-        }
-    }
-    let mut by_owner: BTreeMap<Owner<'_>, Sum> = BTreeMap::new();
-    for ((owner, _), sum) in &by_route {
-        let of_owner = by_owner.entry(*owner).or_default();
-        of_owner.received += sum.received;
-        of_owner.sent += sum.sent;
-        of_owner.duration.add(&sum.duration);
-        of_owner.upstream.add(&sum.upstream);
-    }
-    // A series that never moved says nothing.
-    by_owner.retain(|_, sum| sum.duration.count() + sum.received + sum.sent > 0);
-    let mut family = out.histogram(
-        "genkan_request_duration_seconds",
-        "From the head of a request to the end of its answer.",
-    );
-    for (owner, sum) in &by_owner {
-        family.distribution(&labels(owner), &sum.duration);
-    }
-    let mut family = out.histogram(
-        "genkan_upstream_response_seconds",
-        "From sending a request to the head of the answer of the endpoint.",
-    );
-    for (owner, sum) in by_owner.iter().filter(|(_, sum)| sum.upstream.count() > 0) {
-        family.distribution(&labels(owner), &sum.upstream);
-    }
-    let mut family = out.counter("genkan_request_body_bytes", "Body bytes from clients.");
-    for (owner, sum) in &by_owner {
-        family.number(&labels(owner), sum.received);
-    }
-    let mut family = out.counter("genkan_response_body_bytes", "Body bytes to clients.");
-    for (owner, sum) in &by_owner {
-        family.number(&labels(owner), sum.sent);
-    }
-}
-
-fn labels<'a>(owner: &Owner<'a>) -> [(&'static str, &'a str); 3] {
-    [("namespace", owner.0), ("ingress", owner.1), ("service", owner.2)]
 }
 
 fn snapshots(snapshot: &Snapshot, served: u64, out: &mut Exposition) {

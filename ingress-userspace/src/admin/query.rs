@@ -2,6 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::metrics::Detail;
 use crate::metrics::Form;
 
 /// Entries of a list when nothing else is asked for, and at most.
@@ -24,6 +25,8 @@ pub(super) struct Query {
     pub(super) limit: usize,
     /// `output=json`.
     pub(super) json: bool,
+    /// `by`, of metrics.
+    pub(super) detail: Detail,
     /// `form`, of metrics; absent = as `Accept` says.
     pub(super) form: Option<Form>,
 }
@@ -82,6 +85,19 @@ impl Query {
                     _ => return Err(format!("output: {value:?} is neither json nor text")),
                 }
             }
+            "by" => {
+                self.detail = match value.as_str() {
+                    "route" => Detail::Route,
+                    "ingress" => Detail::Ingress,
+                    "namespace" => Detail::Namespace,
+                    "nothing" => Detail::Nothing,
+                    _ => {
+                        return Err(format!(
+                            "by: {value:?} is none of route, ingress, namespace, nothing"
+                        ));
+                    }
+                }
+            }
             "form" => {
                 self.form = match value.as_str() {
                     "openmetrics" => Some(Form::OpenMetrics),
@@ -96,7 +112,7 @@ impl Query {
             _ => {
                 return Err(format!(
                     "{key:?} is not known; known are lists, namespace, ingress, service, host, \
-                     order, offset, limit, output, form"
+                     order, offset, limit, output, form, by"
                 ));
             }
         }
@@ -146,6 +162,7 @@ impl Default for Query {
             limit: LIMIT,
             json: false,
             form: None,
+            detail: Detail::default(),
         }
     }
 }

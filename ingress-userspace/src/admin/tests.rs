@@ -96,6 +96,16 @@ impl Site {
         });
         let objects = ready_service("s", "10.0.0.1").into_iter().chain(ingresses);
         let snapshot = compiler.apply(upserts(objects), 0).snapshot;
+        if hosts > 1_000 {
+            let mut number = 0;
+            snapshot.each_route(|_, route| {
+                number += 1;
+                if number % 5 == 0 {
+                    route.tally.of(0, 1).answered(200);
+                    route.tally.of(0, 1).duration.observe(Duration::from_millis(1));
+                }
+            });
+        }
         self.admin.as_ref().unwrap().show(Plain(Arc::new(snapshot)));
     }
 
@@ -254,6 +264,33 @@ fn scrape_is_valid_in_both_forms() {
     assert_eq!(families.sum("genkan_problems", &[("reason", "InvalidObject")]), 1.0);
     assert_eq!(families.sum("genkan_ready", &[]), 1.0);
     assert!(families.sum("process_resident_memory_bytes", &[]) > 0.0);
+}
+
+#[test]
+fn many_hosts_come_in_pages_and_their_series_as_detailed_as_asked_for() {
+    let site = Site::start(DEADLINE, true);
+    site.show(10_000);
+    let client = site.client();
+    let status: Status = client.document("/status").unwrap();
+    let routes = status.routes.unwrap();
+    assert_eq!((routes.total, routes.items.len()), (10_000, 1_000));
+    assert_eq!(status.problems.unwrap().total, 1);
+    let scrape = |by: &str| {
+        let text = client.get(&format!("/metrics?form=openmetrics&by={by}")).unwrap();
+        let text = text.or_refused().unwrap().text();
+        (openmetrics::parse(&text).unwrap(), text.len())
+    };
+    // One request to every fifth host.
+    let (full, size) = scrape("route");
+    assert_eq!(full.sum("genkan_requests_total", &[("status", "200")]), 2_000.0);
+    assert_eq!(full.samples("genkan_requests_total").count(), 2_001);
+    println!("a scrape of 2,000 busy Ingresses has {size} bytes");
+    for (by, series) in [("ingress", 2_001), ("namespace", 2), ("nothing", 2)] {
+        let (less, _) = scrape(by);
+        assert_eq!(less.sum("genkan_requests_total", &[]), 2_003.0, "{by}");
+        assert_eq!(less.samples("genkan_requests_total").count(), series, "{by}");
+    }
+    assert_eq!(status_of(client.get("/metrics?by=host")), StatusCode::BAD_REQUEST);
 }
 
 #[test]

@@ -69,6 +69,11 @@ impl Tally {
         blocks.filter_map(OnceLock::get).for_each(|block| block.add_to(sum));
     }
 
+    /// Whether there has been no request.
+    pub fn is_untouched(&self) -> bool {
+        self.blocks.get().is_none()
+    }
+
     /// Requests, whatever their status.
     pub fn requests(&self) -> u64 {
         let blocks = self.blocks.get().into_iter().flatten().filter_map(OnceLock::get);
@@ -134,6 +139,7 @@ mod tests {
     fn blocks_of_workers_add_up_by_status() {
         let tally = Tally::default();
         assert_eq!(tally.sum(), Sum::default());
+        assert!(tally.is_untouched());
         for (worker, status) in [(0, 200), (2, 503), (2, 200), (2, 404)] {
             let block = tally.of(worker, 3);
             block.answered(status);

@@ -140,7 +140,12 @@ impl Recorder {
             self.begun.notify_one();
         }
         batch.lines += 1;
-        line.write(&Values { entry, context, clock }, &mut batch.text);
+        let wanted = if line.wants().cluster { entry.outcome.cluster } else { None };
+        let snapshot = wanted.map(|_| context.snapshot());
+        let cluster = snapshot.as_ref().zip(wanted).and_then(|(known, id)| known.cluster(id));
+        let values =
+            Values { entry, cluster: cluster.map(|c| &**c), worker: context.worker, clock };
+        line.write(&values, &mut batch.text);
         if batch.text.len() >= BATCH {
             drop(batch);
             self.flush();

@@ -119,6 +119,45 @@ mod tests {
         span.metadata().expect("the tests have no filter")
     }
 
+    /// Lines that a logger wrote.
+    #[derive(Clone, Default)]
+    struct Lines(std::sync::Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_beyond_the_bound_are_told_as_a_number() {
+        use tracing_subscriber::layer::SubscriberExt;
+
+        let written = Lines::default();
+        let out = written.clone();
+        let layer =
+            tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || out.clone());
+        let subscriber = tracing_subscriber::registry().with(Budget).with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            for number in 0..50 {
+                tracing::warn!("much of the same {number}");
+                tracing::warn!(target: PROBLEMS, "a problem {number}");
+                tracing::debug!("in detail {number}");
+            }
+            tell();
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+        assert_eq!(count("much of the same"), 20, "{text}");
+        assert_eq!((count("a problem"), count("in detail")), (50, 50), "{text}");
+        assert_eq!(count("lines=30"), 1, "{text}");
+    }
+
     #[test]
     fn one_place_writes_so_many_lines_and_the_rest_is_counted() {
         let subscriber = tracing_subscriber::registry();

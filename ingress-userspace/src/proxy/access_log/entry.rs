@@ -1,18 +1,16 @@
 //! What one line of the access log can say.
 
 use std::io::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Uri, Version};
 
 use crate::config::PortProtocol;
 use crate::config::access_log::Variable;
-use crate::proxy::context::ProxyContext;
 use crate::proxy::error::Failure;
 use crate::proxy::request::{Connection, Outcome};
 use crate::proxy::worker::Clock;
-use crate::routing::{Cluster, Snapshot};
+use crate::routing::Cluster;
 
 /// What happened with one request.
 #[derive(Debug)]
@@ -38,7 +36,9 @@ pub struct Entry<'a> {
 /// An entry with what is looked up for it.
 pub(super) struct Values<'a> {
     pub(super) entry: &'a Entry<'a>,
-    pub(super) context: &'a ProxyContext,
+    /// As it is now, when the line wants it: its number is never used for another one.
+    pub(super) cluster: Option<&'a Cluster>,
+    pub(super) worker: usize,
     pub(super) clock: &'a Clock,
 }
 
@@ -83,14 +83,14 @@ impl Values<'_> {
             Variable::Route => text(place, out, route.map(|route| &*route.id)),
             Variable::Namespace => text(place, out, route.map(|route| &*route.namespace)),
             Variable::Ingress => text(place, out, route.map(|route| &*route.ingress)),
-            Variable::Service => self.cluster(|cluster| text(place, out, Some(&cluster.service))),
-            Variable::Cluster => self.cluster(|cluster| text(place, out, Some(&cluster.name))),
+            Variable::Service => text(place, out, self.cluster.map(|cluster| &*cluster.service)),
+            Variable::Cluster => text(place, out, self.cluster.map(|cluster| &*cluster.name)),
             Variable::Endpoint => endpoint.is_some_and(|address| shown(place, out, &address)),
-            Variable::Pod => self.cluster(|cluster| {
-                let mut endpoints = cluster.endpoints.iter();
+            Variable::Pod => {
+                let mut endpoints = self.cluster.iter().flat_map(|cluster| &*cluster.endpoints);
                 let tried = endpoints.find(|known| Some(known.address) == endpoint);
                 text(place, out, tried.and_then(|known| known.pod.as_deref()))
-            }),
+            }
             Variable::Attempts => {
                 outcome.tried.count > 1 && number(out, outcome.tried.count.into())
             }
@@ -102,7 +102,7 @@ impl Values<'_> {
             Variable::UserAgent => {
                 bytes(place, out, self.entry.user_agent.map(HeaderValue::as_bytes))
             }
-            Variable::Worker => number(out, self.context.worker as u64),
+            Variable::Worker => number(out, self.worker as u64),
             Variable::Failure => text(place, out, self.entry.failure.map(Failure::label)),
             Variable::Reason => {
                 self.entry.failure.is_some_and(|failure| shown(place, out, &failure))
@@ -128,12 +128,6 @@ impl Values<'_> {
             out.push(b' ');
             out.extend_from_slice(protocol(self.entry.version).as_bytes());
         })
-    }
-
-    /// The cluster as it is now: its number is never used for another one.
-    fn cluster(&self, write: impl FnOnce(&Arc<Cluster>) -> bool) -> bool {
-        let Some(id) = self.entry.outcome.cluster else { return false };
-        Snapshot::cluster(&self.context.snapshot(), id).is_some_and(write)
     }
 }
 

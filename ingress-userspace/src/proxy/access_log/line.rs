@@ -19,6 +19,8 @@ pub struct Line {
 pub struct Wants {
     pub referer: bool,
     pub user_agent: bool,
+    /// Not of the head: the cluster has to be looked up.
+    pub cluster: bool,
 }
 
 /// What was kept.
@@ -49,7 +51,11 @@ impl Line {
                 .iter()
                 .any(|piece| matches!(piece, Piece::Value(variable, _) if *variable == wanted))
         };
-        let wants = Wants { referer: has(Variable::Referer), user_agent: has(Variable::UserAgent) };
+        let wants = Wants {
+            referer: has(Variable::Referer),
+            user_agent: has(Variable::UserAgent),
+            cluster: [Variable::Service, Variable::Cluster, Variable::Pod].into_iter().any(has),
+        };
         Self { pieces, json, wants }
     }
 
