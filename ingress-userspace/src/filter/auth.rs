@@ -5,6 +5,8 @@
 //! digest ([`verdicts`]). A verdict holds for one hash of the password file: when the Secret changes
 //! the hash, nothing that was remembered fits any more. Anything unexpected is a refusal.
 
+use std::net::IpAddr;
+
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
@@ -30,7 +32,7 @@ pub enum Verdict {
     Right,
     /// Absent, unreadable, or wrong.
     Wrong,
-    /// Too many passwords wait to be checked.
+    /// Too many passwords wait to be checked, of all clients or of this one.
     Busy,
 }
 
@@ -38,7 +40,7 @@ pub enum Verdict {
 
 impl Passwords {
     /// The user and password of a request against those who may come in.
-    pub async fn check(&self, users: &Users, request: &HeaderMap) -> Verdict {
+    pub async fn check(&self, users: &Users, request: &HeaderMap, client: IpAddr) -> Verdict {
         let mut fields = request.get_all(AUTHORIZATION).iter();
         let (Some(field), None) = (fields.next(), fields.next()) else { return Verdict::Wrong };
         let Some(credentials) = Credentials::read(field) else { return Verdict::Wrong };
@@ -51,13 +53,13 @@ impl Passwords {
         let right = if entry.is_cheap() {
             entry.admits(password)
         } else {
-            let digest = self.verdicts.digest(entry.text(), password);
+            // With the user, or a password that is remembered would tell that he is unknown.
+            let digest = self.verdicts.digest(user, entry.text(), password);
             match self.verdicts.find(&digest) {
                 Some(right) => right,
                 None => {
-                    let Some(right) = self.queue.check(entry.clone(), password.into()).await else {
-                        return Verdict::Busy;
-                    };
+                    let checked = self.queue.check(&digest, client, entry, password).await;
+                    let Some(right) = checked else { return Verdict::Busy };
                     self.verdicts.remember(&digest, right);
                     right
                 }

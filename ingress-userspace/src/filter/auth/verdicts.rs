@@ -1,4 +1,4 @@
-//! What has been found out about passwords, by a keyed digest of hash and password.
+//! What has been found out about passwords, by a keyed digest of user, hash and password.
 //!
 //! A fixed number of places, made with the first verdict. The key is random and lives as long as the
 //! process, so that neither a digest says anything about a password nor a client can choose where it
@@ -50,12 +50,12 @@ enum State {
 // === impl Verdicts ===
 
 impl Verdicts {
-    pub(super) fn digest(&self, hash: &str, password: &[u8]) -> Digest {
+    pub(super) fn digest(&self, user: &[u8], hash: &str, password: &[u8]) -> Digest {
         let mut context = Context::with_key(&self.key);
-        context.update(hash.as_bytes());
-        // A hash holds no zero.
-        context.update(&[0]);
-        context.update(password);
+        for part in [user, hash.as_bytes(), password] {
+            context.update(&part.len().to_le_bytes());
+            context.update(part);
+        }
         let mut digest = [0; DIGEST];
         digest.copy_from_slice(context.sign().as_ref());
         digest
@@ -114,28 +114,30 @@ mod tests {
     #[test]
     fn a_verdict_holds_for_one_hash_and_one_password() {
         let verdicts = Verdicts::default();
-        let digest = verdicts.digest("hash", b"pw");
+        let digest = verdicts.digest(b"u", "hash", b"pw");
         assert_eq!(verdicts.find(&digest), None);
         verdicts.remember(&digest, true);
         assert_eq!(verdicts.find(&digest), Some(true));
-        for (hash, password) in [("hash", "pv"), ("hasi", "pw"), ("has", "hpw"), ("", "hashpw")] {
-            let other = verdicts.digest(hash, password.as_bytes());
-            assert_eq!(verdicts.find(&other), None, "{hash} {password}");
+        for (user, hash, password) in
+            [("u", "hash", "pv"), ("u", "hasi", "pw"), ("u", "has", "hpw"), ("uh", "ash", "pw")]
+        {
+            let other = verdicts.digest(user.as_bytes(), hash, password.as_bytes());
+            assert_eq!(verdicts.find(&other), None, "{user} {hash} {password}");
         }
         verdicts.remember(&digest, false);
         assert_eq!(verdicts.find(&digest), Some(false));
-        assert_ne!(Verdicts::default().digest("hash", b"pw"), digest, "the key is random");
+        assert_ne!(Verdicts::default().digest(b"u", "hash", b"pw"), digest, "the key is random");
     }
 
     #[test]
     fn wrong_passwords_never_push_out_right_ones() {
         let verdicts = Verdicts::default();
         let right: Vec<_> = (0..64u32)
-            .map(|n| verdicts.digest("hash", &n.to_le_bytes()))
+            .map(|n| verdicts.digest(b"u", "hash", &n.to_le_bytes()))
             .inspect(|digest| verdicts.remember(digest, true))
             .collect();
         for n in 0..50_000u32 {
-            verdicts.remember(&verdicts.digest("wrong", &n.to_le_bytes()), false);
+            verdicts.remember(&verdicts.digest(b"u", "wrong", &n.to_le_bytes()), false);
         }
         assert!(right.iter().all(|digest| verdicts.find(digest) == Some(true)));
     }

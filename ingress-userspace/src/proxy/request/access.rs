@@ -91,7 +91,7 @@ impl<'a> Gate<'a> {
     }
 
     async fn check(&self, basic: &Basic, request: &HeaderMap) -> Result<(), Failure> {
-        match self.context.passwords.check(&basic.users, request).await {
+        match self.context.passwords.check(&basic.users, request, self.client).await {
             Verdict::Right => Ok(()),
             Verdict::Wrong => Err(Failure::Unauthorized),
             Verdict::Busy => Err(Failure::PasswordsBusy),
