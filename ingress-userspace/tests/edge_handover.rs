@@ -140,13 +140,13 @@ fn echo(stream: &mut TcpStream, bytes: &[u8]) {
 }
 
 /// Handshakes whose last ACK meets the successor, with and without SYN cookies.
-fn handshakes_in_flight_are_completed_by_the_successor(cookies: &str) {
+fn handshakes_in_flight_are_completed_by_the_successor(cookies: &str, arguments: &[&str]) {
     if !require_tool("nft") {
         return;
     }
     let Some(mut load) = load() else { return };
     load.story.edge().sysctl("net.ipv4.tcp_syncookies", cookies);
-    load.story.start();
+    load.story.with_arguments(arguments).start();
     let client = load.story.lab.client.clone();
     client.output("nft", &[HOLD_BACK_ACKS]);
     let connect = |vip| {
@@ -170,12 +170,17 @@ fn handshakes_in_flight_are_completed_by_the_successor(cookies: &str) {
 
 #[test]
 fn handshakes_in_flight_meet_the_successor() {
-    handshakes_in_flight_are_completed_by_the_successor("0");
+    handshakes_in_flight_are_completed_by_the_successor("0", &[]);
+}
+
+#[test]
+fn handshakes_in_flight_meet_the_successor_without_kernel_programs() {
+    handshakes_in_flight_are_completed_by_the_successor("0", &["--no-bpf"]);
 }
 
 #[test]
 fn cookies_of_the_first_process_are_taken_by_the_successor() {
-    handshakes_in_flight_are_completed_by_the_successor("2");
+    handshakes_in_flight_are_completed_by_the_successor("2", &[]);
 }
 
 #[test]
@@ -388,6 +393,15 @@ fn workers_that_die_are_replaced_after_a_take_over() {
         assert_serves(&load.story);
     }
     assert_left(load.story.start_successor());
+    assert_serves(&load.story);
+}
+
+#[test]
+fn a_process_without_a_runtime_directory_serves_and_says_what_is_missing() {
+    let Some(mut load) = load() else { return };
+    std::fs::write(load.story.runtime_directory(), "not a directory").unwrap();
+    load.story.start();
+    load.story.wait_for_log("no process can take over from this one");
     assert_serves(&load.story);
 }
 

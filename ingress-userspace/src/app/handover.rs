@@ -26,6 +26,7 @@ pub(super) struct Arrival {
 pub(super) struct Departures {
     by_themselves: Counter,
     killed: Counter,
+    out_of_reach: Counter,
 }
 
 /// What became of this process's place.
@@ -120,6 +121,10 @@ fn see_off(leaving: Leaving, departures: Arc<Departures>) {
             Left::Killed => {
                 departures.killed.add(1);
                 tracing::warn!(pid, "the process before did not end in time and was killed");
+            }
+            Left::OutOfReach => {
+                departures.out_of_reach.add(1);
+                tracing::error!(pid, "the process before did not end in time and cannot be killed");
             }
         }
     };

@@ -48,6 +48,8 @@ pub enum Left {
     ByItself,
     /// It was still there long after its own limit.
     Killed,
+    /// The same, but it is in a process namespace that we do not see.
+    OutOfReach,
 }
 
 // === impl Claim ===
@@ -204,10 +206,10 @@ impl Leaving {
                 Ok(Some(_)) => {}
                 Err(_) if self.pid > 0 => {
                     // Its end of the connection is open: the number is still its own.
-                    let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
-                    return Left::Killed;
+                    let killed = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+                    return if killed.is_ok() { Left::Killed } else { Left::OutOfReach };
                 }
-                Err(_) => return Left::Killed,
+                Err(_) => return Left::OutOfReach,
             }
         }
     }

@@ -63,8 +63,6 @@ fn connections(all: &[Arc<Counters>], out: &mut Exposition) {
     .number(&[], sum(all, |c| &c.cut));
     out.counter("genkan_accept_failures", "Accepts that lacked descriptors or memory.")
         .number(&[], sum(all, |c| &c.accept_failures));
-    out.counter("genkan_connections_cut", "Connections still open at the end of timeouts.drain.")
-        .number(&[], sum(all, |c| &c.cut));
     let mut family = out.counter("genkan_tls_handshakes", "Completed TLS handshakes.");
     for handshake in Handshake::all() {
         let labels = [
