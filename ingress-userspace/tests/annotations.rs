@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use genkan::config::Compat;
+use genkan::proxy::Failure;
 use genkan::testing::backend::{Answer, Backend};
 use genkan::testing::ca::TestCa;
 use genkan::testing::client::{self, Body, Got, full, get};
+use genkan::testing::deadline::eventually;
 use genkan::testing::edge::Edge;
 use http::{Method, Request};
 use http_body_util::{BodyExt, StreamBody};
@@ -143,6 +145,21 @@ async fn proxy_read_timeout_is_504_in_its_own_time() {
         assert_eq!(got.status, 504);
     }
     assert_eq!(site.http1(get(HOST, "/")).await.status, 200);
+}
+
+#[tokio::test]
+async fn proxy_send_timeout_is_504_in_its_own_time() {
+    let site = Site::new(&[("proxy-send-timeout", "1"), ("proxy-body-size", "0")]);
+    // Accepts by its backlog and never reads.
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    site.edge.service("pod", None, &[deaf.local_addr().unwrap()]);
+    let mut sender = client::http1(site.edge.http()).await;
+    // The answer may be lost under the body that is still on its way.
+    if let Ok(answer) = sender.send_request(post(1, "/", full(vec![b'x'; 64 << 20]))).await {
+        assert_eq!(answer.status(), 504);
+    }
+    let failures = &site.edge.counters().failures;
+    eventually("it is counted", || failures[Failure::SendTimeout.index()].value() == 1);
 }
 
 #[tokio::test]

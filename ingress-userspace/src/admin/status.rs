@@ -206,6 +206,9 @@ pub struct Route {
     /// Why every request is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refuses: Option<String>,
+    /// Status and target of the redirect that answers every request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<String>,
     pub requests: u64,
     /// By status code.
     pub statuses: Counts,

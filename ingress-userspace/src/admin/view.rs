@@ -154,6 +154,10 @@ fn forwards_to<'a>(
 }
 
 fn describe_route(snapshot: &Snapshot, host: ListedHost<'_>, route: &routing::Route) -> Route {
+    let moved = match &route.action {
+        Action::Redirect(moved) => Some(format!("{} {}", moved.status, moved.to)),
+        Action::Forward(_) | Action::Refuse { .. } => None,
+    };
     let refuses = match route.action {
         Action::Refuse { reason, .. } => Some(reason.to_owned()),
         Action::Forward(_) | Action::Redirect(_) => None,
@@ -173,6 +177,7 @@ fn describe_route(snapshot: &Snapshot, host: ListedHost<'_>, route: &routing::Ro
         kind: Cow::Borrowed(kind(route.kind)),
         cluster: forwards_to(snapshot, route).map(|cluster| cluster.name.to_string()),
         refuses,
+        moved,
         requests: statuses.values().sum(),
         statuses,
         received_bytes: sum.received,

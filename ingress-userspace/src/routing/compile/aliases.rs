@@ -46,6 +46,11 @@ impl Aliases {
         self.followers.get(host).into_iter().flatten().chain(own)
     }
 
+    /// The host whose routes an alias has.
+    pub(super) fn stands_for(&self, alias: &HostPattern) -> Option<&HostPattern> {
+        self.hosts.get(alias)
+    }
+
     fn set(&mut self, alias: &HostPattern, host: Option<&HostPattern>) {
         if let Some(old) = self.hosts.remove(alias)
             && let Some(followers) = self.followers.get_mut(&old)

@@ -88,6 +88,8 @@ impl Compiler {
         let mut losers = Vec::new();
         let mut chosen: Option<HostPattern> = None;
         for pattern in patterns(asked.host) {
+            // An alias is judged by the rules that it stands for.
+            let pattern = self.aliases.stands_for(&pattern).cloned().unwrap_or(pattern);
             let members = self.members(&pattern);
             let having = members.iter().filter(|record| record.has_rules_for(&pattern)).count();
             answer.hosts.push(host_answer(&pattern, having, chosen.as_ref()));
@@ -153,6 +155,8 @@ impl Compiler {
             won(&mut candidate, rule.way);
         } else if let Some(winner) = field.winner.filter(|_| candidate.matches_path) {
             lose(&mut candidate, Some(RuleId::PathOrder), &why_lost(rule, winner));
+        } else if candidate.matches_path {
+            lose(&mut candidate, Some(RuleId::C4), "the app-root of the host takes it");
         } else {
             let by = match rule.way {
                 PathMatch::Exact => RuleId::P2,

@@ -283,3 +283,15 @@ fn a_host_with_many_paths_lists_what_matches_and_counts_the_rest() {
     assert_eq!(losers(&answer)[0], "a rules[0].paths[100] 2.2");
     assert_eq!((answer.losers.len(), answer.unlisted), (21, 79));
 }
+
+#[test]
+fn an_alias_is_explained_by_the_host_that_it_stands_for_and_an_app_root_by_what_it_does() {
+    let mut site = ingress("a").prefix("h.x", "/", "s:80").value();
+    site.options.aliases = vec![crate::model::HostPattern::Exact("alias.x".into())];
+    site.options.redirects.app_root = Some("/start".into());
+    let compiler = native([Object::Ingress(site)]);
+    assert_eq!(winner(&ask(&compiler, "http://alias.x/y")), "a rules[0].paths[0] P3");
+    let root = ask(&compiler, "http://h.x/");
+    assert_eq!(root.outcome, Outcome::Moved { status: 302, to: "/start".to_owned() });
+    assert_eq!(losers(&root), ["a rules[0].paths[0] C4"]);
+}
