@@ -44,10 +44,13 @@ pub(super) fn readiness(workers: &[Worker], view: Result<&View, Silent>) -> Read
 
 /// Why the process should be replaced by a new one, if it should.
 pub(super) fn stuck(workers: &[Worker], view: Result<&View, Silent>) -> Option<String> {
-    if let Err(silent) = view {
-        return Some(silent.to_string());
-    }
-    let worker = workers.iter().find(|worker| worker.silent > STUCK)?;
+    let view = match view {
+        Ok(view) => view,
+        Err(silent) => return Some(silent.to_string()),
+    };
+    // One that has drained is silent for good.
+    let is_running = |worker: &&Worker| view.running.get(worker.index) == Some(&true);
+    let worker = workers.iter().filter(is_running).find(|worker| worker.silent > STUCK)?;
     Some(format!("worker {} has not moved for {:.0} s", worker.index, worker.silent))
 }
 

@@ -3,17 +3,22 @@
 //! Each connection ends after [`LIFETIME`] whatever it does, and a head has to come within [`HEAD`].
 //! At most [`CONNECTIONS`] are open on the socket and as many on the address; one more ends the
 //! oldest, so that clients that are slow or stuck keep nobody out. All work for an answer is done
-//! before its first byte is sent.
+//! before its first byte is sent, and the answers that wait for their clients have at most
+//! [`WAITING`] bytes and one answer more: the oldest of them go first.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Request;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -37,6 +42,9 @@ const HEAD: Duration = Duration::from_secs(5);
 const HEAD_BYTES: usize = 8 << 10;
 /// Pause after an accept or bind that failed: what it lacks comes back by itself or not at all.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Bytes of answers that clients have not taken yet, of each way in.
+const WAITING: usize = 64 << 20;
 
 /// Opened, not yet running.
 pub(super) struct Server {
@@ -98,14 +106,25 @@ struct Door {
     way: Way,
     shared: Arc<Shared>,
     /// Oldest first.
-    open: RefCell<VecDeque<AbortHandle>>,
+    open: Rc<RefCell<VecDeque<Open>>>,
+}
+
+struct Open {
+    task: AbortHandle,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// An answer on its way: counted until its last byte has left.
+struct Waiting {
+    answer: Bytes,
+    count: Arc<AtomicUsize>,
 }
 
 // === impl Door ===
 
 impl Door {
     fn new(way: Way, shared: Arc<Shared>) -> Self {
-        Self { way, shared, open: RefCell::default() }
+        Self { way, shared, open: Rc::default() }
     }
 
     /// Ends when the socket cannot be used at all.
@@ -149,17 +168,22 @@ impl Door {
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let mut open = self.open.borrow_mut();
-        open.retain(|connection| !connection.is_finished());
+        open.retain(|connection| !connection.task.is_finished());
         if open.len() >= CONNECTIONS
             && let Some(oldest) = open.pop_front()
         {
-            oldest.abort();
+            oldest.task.abort();
         }
         let (way, shared) = (self.way, self.shared.clone());
+        let waiting: Arc<AtomicUsize> = Arc::default();
+        let (count, all) = (waiting.clone(), self.open.clone());
         let connection = spawn_local(async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let shared = shared.clone();
-                async move { Ok::<_, Infallible>(answer::to(&shared, way, request).await) }
+                let (shared, count, all) = (shared.clone(), count.clone(), all.clone());
+                async move {
+                    let answer = answer::to(&shared, way, request).await;
+                    Ok::<_, Infallible>(answer.map(|body| waiting_for(&all, body, count)))
+                }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -169,6 +193,74 @@ impl Door {
             // A client that breaks off or is late has only itself to tell.
             let _ = timeout(LIFETIME, connection).await;
         });
-        open.push_back(connection.abort_handle());
+        open.push_back(Open { task: connection.abort_handle(), waiting });
+    }
+}
+
+/// Makes room for an answer by ending the oldest connections whose answers are not taken.
+fn waiting_for(
+    open: &RefCell<VecDeque<Open>>,
+    answer: Bytes,
+    count: Arc<AtomicUsize>,
+) -> Full<Bytes> {
+    let mut total: usize =
+        open.borrow().iter().map(|connection| connection.waiting.load(Ordering::Relaxed)).sum();
+    for connection in &*open.borrow() {
+        if total + answer.len() <= WAITING {
+            break;
+        }
+        let waits = connection.waiting.load(Ordering::Relaxed);
+        if waits > 0 && !Arc::ptr_eq(&connection.waiting, &count) {
+            connection.task.abort();
+            total -= waits;
+        }
+    }
+    count.fetch_add(answer.len(), Ordering::Relaxed);
+    Full::new(Bytes::from_owner(Waiting { answer, count }))
+}
+
+// === impl Waiting ===
+
+impl AsRef<[u8]> for Waiting {
+    fn as_ref(&self) -> &[u8] {
+        &self.answer
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.count.fetch_sub(self.answer.len(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection() -> Open {
+        let task = spawn_local(std::future::pending::<()>()).abort_handle();
+        Open { task, waiting: Arc::default() }
+    }
+
+    #[tokio::test]
+    async fn answers_that_nobody_takes_make_room_for_new_ones() {
+        LocalSet::new()
+            .run_until(async {
+                let open = RefCell::new(VecDeque::from_iter((0..4).map(|_| connection())));
+                let count = |index: usize| open.borrow()[index].waiting.clone();
+                let answer = || Bytes::from(vec![0; WAITING / 2]);
+                let first = waiting_for(&open, answer(), count(0));
+                let second = waiting_for(&open, answer(), count(1));
+                drop(second);
+                let third = waiting_for(&open, answer(), count(2));
+                let fourth = waiting_for(&open, answer(), count(3));
+                tokio::task::yield_now().await;
+                let ended: Vec<bool> =
+                    open.borrow().iter().map(|connection| connection.task.is_finished()).collect();
+                assert_eq!(ended, [true, false, false, false], "the oldest with bytes goes");
+                drop((first, third, fourth));
+                assert!((0..4).all(|index| count(index).load(Ordering::Relaxed) == 0));
+            })
+            .await;
     }
 }

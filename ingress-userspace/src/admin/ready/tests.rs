@@ -104,5 +104,7 @@ fn only_a_stuck_process_asks_to_be_replaced() {
     assert_eq!(stuck(&[worker(0)], Ok(&draining)), None);
     assert!(stuck(&[worker(0)], Err(Silent::Late)).is_some());
     let silent = Worker { silent: 61.0, ..worker(1) };
-    assert!(stuck(&[worker(0), silent], Ok(&view())).unwrap().contains("worker 1"));
+    assert!(stuck(&[worker(0), silent.clone()], Ok(&view())).unwrap().contains("worker 1"));
+    let drained = View { draining: true, running: vec![true, false], ..view() };
+    assert_eq!(stuck(&[worker(0), silent], Ok(&drained)), None);
 }
