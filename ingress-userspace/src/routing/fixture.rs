@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 
 use crate::model::endpoints::EndpointPort;
-use crate::model::options::BackendProtocol;
+use crate::model::options::{BackendProtocol, SecretName};
 use crate::model::{
     Backend, CertificateSecret, Change, Endpoint, EndpointSet, HostPattern, Ingress, IngressClass,
     IngressPath, Kind, Object, ObjectRef, PathKind, PortRef, Rule, Secret, SecretCertificate,
@@ -244,6 +244,14 @@ impl IngressFixture {
 
     pub fn ssl_redirect(mut self, on: bool) -> Self {
         self.ingress.options.redirects.ssl = Some(on);
+        self
+    }
+
+    /// Asks for a password of a file in this Secret.
+    pub fn passwords(mut self, secret: &str) -> Self {
+        let auth = &mut self.ingress.options.access.auth;
+        auth.basic = true;
+        auth.secret = Some(SecretName { namespace: None, name: secret.into() });
         self
     }
 

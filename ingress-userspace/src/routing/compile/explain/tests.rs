@@ -295,3 +295,37 @@ fn an_alias_is_explained_by_the_host_that_it_stands_for_and_an_app_root_by_what_
     assert_eq!(root.outcome, Outcome::Moved { status: 302, to: "/start".to_owned() });
     assert_eq!(losers(&root), ["a rules[0].paths[0] C4"]);
 }
+
+#[test]
+fn access_rules_are_steps_in_their_order() {
+    let mut site = ingress("a").prefix("h.x", "/", "s:80").passwords("pw").value();
+    let options = &mut site.options;
+    options.cors.enabled = true;
+    options.access.limits.per_minute = Some(6);
+    options.access.limits.connections = Some(3);
+    options.access.deny =
+        Some(["10.0.0.0/8".parse::<ipnet::IpNet>().unwrap()].into_iter().collect());
+    let mut compiler = native([Object::Ingress(site)]);
+    let names = |answer: &Explanation| -> Vec<(String, bool)> {
+        answer.steps.iter().map(|step| (step.name.clone(), step.answers)).collect()
+    };
+    let steps = |auth: bool| {
+        [
+            ("enable-cors", false),
+            ("limit-rpm", false),
+            ("limit-connections", false),
+            ("source-range", false),
+            ("auth-type", auth),
+        ]
+        .map(|(name, answers)| (name.to_owned(), answers))
+    };
+    assert_eq!(names(&ask(&compiler, "http://h.x/")), steps(true), "nobody comes in");
+    let passwords = crate::routing::fixture::secret("pw", &[("auth", "ann:{PLAIN}pw")]);
+    compiler.apply(upserts([passwords]), 1000);
+    let answer = ask(&compiler, "http://h.x/");
+    assert_eq!(names(&answer), steps(false));
+    assert_eq!(
+        answer.steps[1].effect,
+        "refused when more than 30 requests of a client wait to drain, one in 10s"
+    );
+}

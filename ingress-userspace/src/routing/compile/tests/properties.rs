@@ -10,11 +10,12 @@ use super::{World, nginx};
 use crate::config::{BalanceConfig, Compat, Config};
 use crate::model::class::CONTROLLER;
 use crate::model::{Ingress, Kind, Object, ObjectRef, PathKind, Secret};
+use crate::routing::access::Auth;
 use crate::routing::fixture::{
     IngressFixture, backend, certificate, class, ingress, object, ready_service, service, slice,
     upserts,
 };
-use crate::routing::{Action, CertificateChoice, RequestHost, Settings, reference};
+use crate::routing::{Action, CertificateChoice, RequestHost, Route, Settings, fixture, reference};
 
 const HOSTS: [&str; 6] = ["", "a.x", "b.x", "x", "*.x", "*.a.x"];
 const REQUEST_HOSTS: [&str; 8] = ["", "10.0.0.1", "a.x", "b.x", "c.x", "x", "q.a.x", "y.z"];
@@ -57,8 +58,9 @@ fn any_ingress() -> impl Strategy<Value = IngressFixture> {
         prop::option::weighted(0.2, select(vec!["/", "/a", "/$1"])),
         prop::collection::vec(tls, 0..3),
         prop::bool::weighted(0.2),
+        prop::option::weighted(0.2, select(vec!["one", "pw"])),
     )
-        .prop_map(|(created, rules, default, regex, rewrite, tls, by_class)| {
+        .prop_map(|(created, rules, default, regex, rewrite, tls, by_class, passwords)| {
             let mut all = ingress("name");
             for (host, paths) in rules {
                 all = with_rule(all, host, paths);
@@ -70,6 +72,7 @@ fn any_ingress() -> impl Strategy<Value = IngressFixture> {
             all = created.into_iter().fold(all, IngressFixture::created);
             all = default.into_iter().fold(all, IngressFixture::default_backend);
             all = rewrite.into_iter().fold(all, IngressFixture::rewrite);
+            all = passwords.into_iter().fold(all, IngressFixture::passwords);
             all = if regex { all.regex() } else { all };
             if by_class { all.class(None, Some("edge")) } else { all }
         })
@@ -192,9 +195,20 @@ fn object_pool(variants: Vec<IngressFixture>) -> Vec<Vec<Object>> {
     pool.push(vec![Object::Service(service("t", &[("http", 80)]))]);
     pool.push(vec![Object::Service(service("n/t", &[("", 80)]))]);
     pool.push(vec![Object::Endpoints(slice("n/t-1", "t", &["10.0.0.2"]))]);
+    let both = |name: &str, names: &[&str]| -> Object {
+        let data = [("auth".into(), "bob:{PLAIN}pw".into())].into_iter().collect();
+        Object::Secret(Secret { data, ..secret(name, names) })
+    };
     pool.push(vec![
         Object::Secret(secret("one", &["a.x"])),
         Object::Secret(secret("one", &["*.x"])),
+        both("one", &["a.x"]),
+        fixture::secret("one", &[("auth", "ann:{PLAIN}pw")]),
+    ]);
+    pool.push(vec![
+        fixture::secret("pw", &[("auth", "ann:{PLAIN}pw")]),
+        fixture::secret("pw", &[("auth", "ann:?\nbob:{PLAIN}pw")]),
+        fixture::secret("pw", &[("auth", "")]),
     ]);
     pool.push(vec![Object::Secret(secret("n/one", &["*.x", "x"]))]);
     pool.push(vec![Object::Secret(secret("two", &["b.x", "*.a.x"]))]);
@@ -213,6 +227,20 @@ fn object_of(object: &Object) -> ObjectRef {
     }
 }
 
+/// Who may come in.
+fn admitted(route: &Route) -> String {
+    let access = route.filters.as_ref().and_then(|filters| filters.access.as_ref());
+    match access.map(|access| &access.auth) {
+        None | Some(Auth::None) => "everybody".to_owned(),
+        Some(Auth::Unusable) => "nobody".to_owned(),
+        Some(Auth::Basic(basic)) => {
+            let names = ["ann", "bob"];
+            let known = names.iter().filter(|name| basic.users.find(name.as_bytes()).is_some());
+            format!("{:?}", known.collect::<Vec<_>>())
+        }
+    }
+}
+
 /// All that can be seen of a snapshot, without cluster numbers.
 fn view(world: &World) -> Vec<String> {
     let snapshot = world.compiler.snapshot();
@@ -227,8 +255,11 @@ fn view(world: &World) -> Vec<String> {
                 Action::Refuse { .. } => "refused".to_owned(),
             };
             seen.push(format!(
-                "{host}{path} {} {:?} {:?} {to}",
-                route.id, route.https_redirect, route.hsts
+                "{host}{path} {} {:?} {:?} {to} {}",
+                route.id,
+                route.https_redirect,
+                route.hsts,
+                admitted(&route)
             ));
         }
         let shown = match world.certificate(host) {
