@@ -91,7 +91,9 @@ impl App {
         // First of all: a signal that comes during the start is not lost.
         let signals = Signals::new().context("signal handlers")?;
         let mut arrival = Arrival::begin(&options)?;
-        descriptors::raise_limit().context("limit of file descriptors")?;
+        if let Err(error) = descriptors::raise_limit() {
+            tracing::warn!("the limit of file descriptors stays as it is: {error}");
+        }
         // Until we serve, one that does answers for itself.
         let first = arrival.is_first();
         let (mut admin, mut asks) =

@@ -16,6 +16,9 @@ use super::channel::Channel;
 use super::{Hello, Lent, Message, VERSION};
 use crate::net::sys;
 
+/// After a connection that could not be accepted.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// What another process wants of this one.
 #[derive(Debug)]
 pub enum Request {
@@ -77,7 +80,16 @@ impl Holder {
 }
 
 fn accept(listener: &Socket, requests: &mpsc::Sender<Request>) {
-    while let Ok(channel) = Channel::accept(listener) {
+    loop {
+        let channel = match Channel::accept(listener) {
+            Ok(channel) => channel,
+            Err(error) => {
+                // Want of descriptors passes.
+                tracing::warn!("another process was not heard: {error}");
+                thread::sleep(PAUSE);
+                continue;
+            }
+        };
         let requests = requests.clone();
         let talk = move || {
             if let Err(error) = converse(&channel, &requests) {
