@@ -56,6 +56,8 @@ fn connections(all: &[Arc<Counters>], out: &mut Exposition) {
             &[("reason", "overloaded")],
             sum(all, |c| &c.failures[Failure::Overloaded.index()]),
         );
+    out.counter("genkan_connections_cut", "Connections cut when the time to drain was over.")
+        .number(&[], sum(all, |c| &c.cut));
     out.counter("genkan_accept_failures", "Accepts that lacked descriptors or memory.")
         .number(&[], sum(all, |c| &c.accept_failures));
     let mut family = out.counter("genkan_tls_handshakes", "Completed TLS handshakes.");
