@@ -17,7 +17,7 @@ use ingress_ebpf::node::{Node, Visit};
 use ingress_ebpf::packet::Frame;
 use ingress_ebpf::{answer, steer};
 
-#[path = "../../ingress-userspace/src/testing/packet.rs"]
+#[path = "../../ingress-userspace/src/net/packet.rs"]
 #[allow(dead_code, unreachable_pub, reason = "part of the library for all other tests")]
 mod builder;
 #[path = "../../ingress-userspace/tests/packet/table.rs"]

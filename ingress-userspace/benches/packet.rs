@@ -17,7 +17,7 @@ use ingress_common::Verdict;
 use ingress_common::policy::NewFlowBudget;
 use ingress_common::vip::{VIP_BUDGET, VipValue};
 
-#[path = "../src/testing/packet.rs"]
+#[path = "../src/net/packet.rs"]
 #[allow(dead_code, unreachable_pub, reason = "part of the library for all other tests")]
 mod builder;
 #[path = "../tests/packet/kernel.rs"]

@@ -10,6 +10,7 @@ mod answer;
 pub mod client;
 mod control;
 mod dump;
+pub mod explain;
 pub mod log;
 mod metrics;
 mod query;

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::admin::explain;
 use crate::config::Config;
 use crate::model::{Origin, Problem, decode};
 use crate::routing::{Compiled, Compiler, Node, Settings};
@@ -150,6 +151,11 @@ impl Agent {
     /// When the newest snapshot was published.
     pub fn published(&self) -> SystemTime {
         self.published
+    }
+
+    /// What would become of a request.
+    pub fn explain(&self, config: &Config, request: &explain::Request) -> explain::Answer {
+        explain::Answer::new(&self.compiler, config, request)
     }
 
     fn apply(&mut self, update: Update) {

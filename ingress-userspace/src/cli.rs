@@ -17,11 +17,14 @@ pub mod convert;
 pub mod detach;
 pub mod drain;
 pub mod explain;
+pub mod flow;
 pub mod man;
 pub mod probe;
 pub mod reference;
 pub mod reload;
 pub mod run;
+pub mod status;
+mod table;
 pub mod version;
 
 pub use run::RunOptions;
@@ -54,6 +57,10 @@ enum Command {
     Convert(convert::Arguments),
     /// Say which rule, endpoint and certificate a request would get, and why not the others.
     Explain(explain::Arguments),
+    /// Say what the kernel programs would do with a packet.
+    Flow(flow::Arguments),
+    /// Say what a running process serves and how it does.
+    Status(status::Arguments),
     /// Take programs, links, maps and VIP routes off this node.
     Detach(detach::Arguments),
     /// Ask a running process whether it is live or ready; the answer is the exit code.
@@ -112,6 +119,8 @@ impl Cli {
             Command::Explain(arguments) => {
                 arguments.execute(std::env::vars(), &mut std::io::stdout().lock())
             }
+            Command::Flow(arguments) => arguments.execute(&mut std::io::stdout().lock()),
+            Command::Status(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Detach(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Probe(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Drain(arguments) => arguments.execute(&mut std::io::stdout().lock()),

@@ -16,6 +16,7 @@ mod counters;
 mod detach;
 mod error;
 mod events;
+pub mod flow;
 mod interfaces;
 mod load;
 mod log;

@@ -11,6 +11,7 @@ pub mod interface;
 pub mod listen;
 pub mod load;
 pub mod netlink;
+pub mod packet;
 pub mod sources;
 #[allow(unsafe_code, reason = "system calls and mappings that no crate wraps")]
 pub mod sys;

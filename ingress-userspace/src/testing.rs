@@ -11,7 +11,6 @@ pub mod deadline;
 pub mod edge;
 pub mod lab;
 pub mod openmetrics;
-pub mod packet;
 pub mod require;
 pub mod story;
 pub mod traffic;

@@ -11,7 +11,7 @@ use ingress_common::vip::{VIP_BUDGET, VipValue};
 use ingress_common::worker::Settings;
 use ingress_common::{Family, Verdict};
 
-#[path = "../src/testing/packet.rs"]
+#[path = "../src/net/packet.rs"]
 #[allow(dead_code, unreachable_pub, reason = "part of the library for all other tests")]
 mod builder;
 #[path = "packet/kernel.rs"]

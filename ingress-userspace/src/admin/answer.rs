@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::query::Query;
 use super::status::Readiness;
-use super::{Node, Shared, dump, log, metrics, ready, view};
+use super::{Node, Shared, dump, explain, log, metrics, ready, view};
 use crate::metrics::Form;
 
 /// By which door a request came.
@@ -29,6 +29,8 @@ pub(super) type Answer = Response<Bytes>;
 
 /// Longest body that is read, and how long it may take.
 const BODY: usize = 4 << 10;
+/// A question has a URL and request fields.
+const QUESTION: usize = 64 << 10;
 const BODY_TIME: Duration = Duration::from_secs(5);
 
 const INDEX: &str = "\
@@ -41,6 +43,7 @@ GET  /problems      what is wrong with the objects
 GET  /config_dump   configuration in force, routes, clusters, certificates
 GET  /log           what is logged
 PUT  /log           {\"filter\": \"info,genkan::proxy=debug\", \"seconds\": 300}
+POST /explain       what would become of a request, and why (`genkan explain`)
 POST /drain         as SIGTERM
 ";
 
@@ -58,6 +61,8 @@ where
         ("/log", &Method::PUT) => return set_log(shared, request).await,
         ("/log", _) if reads => return json(StatusCode::OK, &shared.log.told()),
         ("/log", _) => return not_allowed("GET, HEAD, PUT"),
+        ("/explain", &Method::POST) => return explain(shared, request).await,
+        ("/explain", _) => return not_allowed("POST"),
         ("/drain", &Method::POST) => return drain(shared).await,
         ("/drain", _) => return not_allowed("POST"),
         _ if !reads => return not_allowed("GET, HEAD"),
@@ -140,6 +145,27 @@ async fn drain(shared: &Shared) -> Answer {
     }
     match shared.control.drain().await {
         Ok(()) => text(StatusCode::ACCEPTED, "draining\n"),
+        Err(silent) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{silent}\n")),
+    }
+}
+
+async fn explain<B>(shared: &Shared, request: Request<B>) -> Answer
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static>,
+{
+    let body = Limited::new(request.into_body(), QUESTION).collect();
+    let Ok(Ok(body)) = timeout(BODY_TIME, body).await else {
+        return text(StatusCode::BAD_REQUEST, "a JSON object is expected\n");
+    };
+    let question: explain::Request = match serde_json::from_slice(&body.to_bytes()) {
+        Ok(question) => question,
+        Err(error) => return text(StatusCode::BAD_REQUEST, format!("{error}\n")),
+    };
+    if shared.node.get().is_none() {
+        return text(StatusCode::SERVICE_UNAVAILABLE, ready::starting().text());
+    }
+    match shared.control.explain(question).await {
+        Ok(answer) => json(StatusCode::OK, &answer),
         Err(silent) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{silent}\n")),
     }
 }

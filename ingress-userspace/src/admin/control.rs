@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::status;
+use super::{explain, status};
 use crate::config::Config;
 use crate::model::Problem;
 
@@ -18,6 +18,8 @@ use crate::model::Problem;
 #[derive(Debug)]
 pub enum Ask {
     View(oneshot::Sender<View>),
+    /// What would become of a request.
+    Explain(Box<explain::Request>, oneshot::Sender<Box<explain::Answer>>),
     /// As SIGTERM: stop accepting, finish what runs, end.
     Drain(oneshot::Sender<()>),
 }
@@ -99,6 +101,13 @@ impl Control {
 
     pub(super) async fn view(&self) -> Result<View, Silent> {
         self.ask(Ask::View).await
+    }
+
+    pub(super) async fn explain(
+        &self,
+        request: explain::Request,
+    ) -> Result<Box<explain::Answer>, Silent> {
+        self.ask(|answer| Ask::Explain(Box::new(request), answer)).await
     }
 
     pub(super) async fn drain(&self) -> Result<(), Silent> {

@@ -32,6 +32,10 @@ impl App {
         // Whoever does not wait for the answer any more has given up.
         match ask {
             Ask::View(answer) => drop(answer.send(self.view(draining))),
+            Ask::Explain(request, answer) => {
+                let explained = self.agent.explain(self.configuration.in_force(), &request);
+                drop(answer.send(Box::new(explained)));
+            }
             Ask::Drain(answer) => {
                 let _ = answer.send(());
                 return true;

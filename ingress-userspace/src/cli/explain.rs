@@ -1,7 +1,7 @@
 //! `genkan explain URL`: what would become of a request, and why.
 //!
-//! Nothing is sent. The manifests are compiled as `genkan run` does it, and the answer is that of
-//! the matcher that serves requests.
+//! Nothing is sent. Either the running process is asked, or manifests are compiled as `genkan run`
+//! does it; the answer is that of the matcher that serves requests.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -12,13 +12,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use http::Uri;
-use serde::{Deserialize, Serialize};
 
+use super::ask::Target;
 use super::{Output, USAGE};
-use crate::config::{Config, Overrides, PortProtocol, VipConfig, read};
-use crate::dataplane::plan::admission::{Admission, admission};
+use crate::admin::explain::{Answer, Request};
+use crate::config::{Config, Overrides, read};
 use crate::model::{Kind, ObjectRef, Origin, decode};
-use crate::routing::explain::{Candidate, Explanation, Outcome, Question};
+use crate::routing::explain::{Candidate, Explanation, Question};
 use crate::routing::{self, Compiler};
 use crate::source::manifests::{self, Locator};
 
@@ -30,13 +30,17 @@ pub struct Arguments {
     #[arg(value_name = "URL")]
     url: Uri,
 
-    /// Directory of Kubernetes manifests, or a single file.
-    #[arg(long, env = "GENKAN_MANIFESTS", value_name = "DIR")]
-    manifests: PathBuf,
+    /// Directory of Kubernetes manifests, or a single file. Without it the running process is asked.
+    #[arg(long, value_name = "DIR")]
+    manifests: Option<PathBuf>,
 
-    /// Configuration file: classes, compat mode, VIPs. Without it the defaults hold.
-    #[arg(long, env = "GENKAN_CONFIG", value_name = "FILE")]
+    /// Configuration file for `--manifests`: classes, compat mode, VIPs. Without it the defaults
+    /// hold.
+    #[arg(long, value_name = "FILE", requires = "manifests")]
     config: Option<PathBuf>,
+
+    #[command(flatten)]
+    target: Target,
 
     /// Request method.
     #[arg(long, short = 'X', default_value = "GET")]
@@ -59,22 +63,6 @@ pub struct Arguments {
     output: Output,
 }
 
-/// The whole answer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Answer {
-    #[serde(flatten)]
-    pub explanation: Explanation,
-    pub vips: Vec<Admission>,
-}
-
-/// Everything that is asked.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Request {
-    pub question: Question,
-    pub client: Option<IpAddr>,
-    pub port: u16,
-}
-
 // === impl Arguments ===
 
 impl Arguments {
@@ -95,22 +83,33 @@ impl Arguments {
                 return Ok(ExitCode::from(USAGE));
             }
         };
-        let overrides = Overrides::from_env(environment);
-        let config = match &self.config {
-            None => Config::default(),
-            Some(path) => match read::read(path, &overrides) {
-                Ok(config) => config,
-                Err(errors) => return Ok(super::run::refuse(&errors)),
-            },
+        let mut answer = match &self.manifests {
+            None => self.ask(&request)?,
+            Some(manifests) => {
+                let overrides = Overrides::from_env(environment);
+                let config = match &self.config {
+                    None => Config::default(),
+                    Some(path) => match read::read(path, &overrides) {
+                        Ok(config) => config,
+                        Err(errors) => return Ok(super::run::refuse(&errors)),
+                    },
+                };
+                Answer::new(&compile(manifests, &config)?, &config, &request)
+            }
         };
-        let compiler = compile(&self.manifests, &config)?;
-        let mut answer = Answer::new(&compiler, &config, &request);
         locate(&mut answer.explanation);
         match self.output {
             Output::Text => text::write(out, &answer)?,
             Output::Json => writeln!(out, "{:#}", serde_json::to_value(&answer)?)?,
         }
         Ok(if answer.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// The running process.
+    fn ask(&self, request: &Request) -> anyhow::Result<Answer> {
+        let body = serde_json::to_vec(request)?.into();
+        let answer = self.target.client().ask(http::Method::POST, "/explain", body)?;
+        Ok(serde_json::from_slice(&answer.or_refused()?.body)?)
     }
 
     fn request(&self) -> anyhow::Result<Request> {
@@ -169,38 +168,6 @@ fn field(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("`Name: value` is expected")?;
     let name = http::HeaderName::try_from(name.trim()).map_err(|error| error.to_string())?;
     Ok((name.to_string(), value.trim().to_owned()))
-}
-
-// === impl Answer ===
-
-impl Answer {
-    pub fn new(compiler: &Compiler, config: &Config, request: &Request) -> Self {
-        let Request { question, client, port } = request;
-        let protocol = if question.https { PortProtocol::Https } else { PortProtocol::Http };
-        let explanation = compiler.explain(question);
-        let unforced = matches!(explanation.outcome, Outcome::Redirect { forced: false, .. });
-        let admission = |vip: &VipConfig| {
-            let mut admission = admission(vip, *client, *port, protocol);
-            match vip.https_port().filter(|_| unforced) {
-                None if unforced => admission.why.push_str("; no https port: not redirected there"),
-                None | Some(443) => {}
-                Some(port) => admission.why.push_str(&format!("; https is on port {port}")),
-            }
-            admission
-        };
-        let vips = config.vips.iter().map(admission).collect();
-        Self { explanation, vips }
-    }
-
-    /// The request reaches an endpoint, or is redirected, by one VIP at least.
-    fn is_good(&self) -> bool {
-        let served = match self.explanation.outcome {
-            Outcome::Forward | Outcome::Redirect { .. } | Outcome::Moved { .. } => true,
-            Outcome::Answer { .. } | Outcome::Unknown => false,
-        };
-        let admitted = self.vips.iter().any(|vip| vip.admitted && vip.serves_port);
-        served && (admitted || self.vips.is_empty())
-    }
 }
 
 #[cfg(test)]

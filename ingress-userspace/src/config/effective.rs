@@ -83,7 +83,12 @@ fn leaves(
                 leaves(value, default, format!("{field}[{index}]"), visit);
             }
         }
-        leaf => visit(&field, leaf.clone(), default == Some(leaf)),
+        leaf => {
+            // An entry of a list has no default; what it leaves out is empty.
+            let is_empty = leaf.is_null() || leaf.as_array().is_some_and(Vec::is_empty);
+            let is_default = default.map_or(is_empty, |default| default == leaf);
+            visit(&field, leaf.clone(), is_default);
+        }
     }
 }
 

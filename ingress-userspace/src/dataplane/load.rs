@@ -60,6 +60,18 @@ pub(super) fn load(pins: &Pins, debug: bool) -> Result<Loaded, DataplaneError> {
     Ok(Loaded { ebpf, reused, staged })
 }
 
+/// Whether the maps that are pinned are those that these programs want.
+pub(super) fn require_pinned(object: &[u8], pins: &Pins) -> Result<(), DataplaneError> {
+    let reason = match reusable(object, pins)? {
+        Reuse::All => return Ok(()),
+        Reuse::Nothing => {
+            format!("there are none below {}: is genkan running here?", pins.directory().display())
+        }
+        Reuse::Refused(why) => format!("they are those of another version: {why}"),
+    };
+    Err(DataplaneError::Kernel { attempt: "use the pinned maps".to_owned(), reason })
+}
+
 enum Reuse {
     Nothing,
     All,

@@ -85,6 +85,51 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, 
     Ok((message.bytes, descriptors))
 }
 
+/// Runs a loaded sk_lookup program once on a context, which is written back.
+///
+/// aya has test runs for packets only.
+pub fn test_run_lookup(program: BorrowedFd<'_>, context: &mut [u8]) -> io::Result<()> {
+    const PROG_TEST_RUN: libc::c_long = 10;
+    /// The part of `union bpf_attr` that the command reads.
+    #[repr(C)]
+    #[derive(Default)]
+    struct TestRun {
+        program: u32,
+        retval: u32,
+        data_size_in: u32,
+        data_size_out: u32,
+        data_in: u64,
+        data_out: u64,
+        repeat: u32,
+        duration: u32,
+        context_size_in: u32,
+        context_size_out: u32,
+        context_in: u64,
+        context_out: u64,
+        flags: u32,
+        cpu: u32,
+        batch_size: u32,
+        padding: u32,
+    }
+
+    let size = u32::try_from(context.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let pointer = context.as_mut_ptr().expose_provenance() as u64;
+    let mut attributes = TestRun {
+        program: program.as_raw_fd().cast_unsigned(),
+        context_size_in: size,
+        context_size_out: size,
+        context_in: pointer,
+        context_out: pointer,
+        ..TestRun::default()
+    };
+    // SAFETY: the kernel reads and writes `attributes` within the size given, and at most `size`
+    // bytes of the context, which is borrowed for the call.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, PROG_TEST_RUN, &raw mut attributes, size_of::<TestRun>())
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Name of the driver of a network device.
 pub fn driver(interface: &str) -> io::Result<String> {
     const DRIVER_INFO: u32 = 3;

@@ -1,7 +1,8 @@
-//! Frames, built layer by layer.
+//! Frames, built layer by layer, for questions to the kernel programs.
 //!
 //! Depends on nothing but std, because the host tests of the kernel programs use the same file.
-//! Lengths and checksums are right unless a test sets them wrong on purpose.
+//! Lengths and checksums are right unless a test sets them wrong on purpose; that of TCP and UDP is
+//! left out, nobody in XDP reads it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
