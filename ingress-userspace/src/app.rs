@@ -238,15 +238,29 @@ impl App {
         self.configuration.take(next);
     }
 
-    /// Agent, workers and entrance together, or none of them. The workers know a new VIP before its
-    /// first connection can come.
+    /// Entrance, agent and workers together, or none of them. The entrance alone may be unable to
+    /// follow, so it is asked first: nothing is seen of a configuration that is not taken. The
+    /// workers know a new VIP before its first connection can come.
     async fn follow(&mut self, next: &Config) -> anyhow::Result<()> {
-        self.agent.reconfigure(next).await?;
-        let settings = self.settings.swap(Arc::new(proxy::Settings::from(next)));
-        let Err(error) = self.entrance.apply(next).await else { return Ok(()) };
-        self.settings.store(settings);
-        if let Err(again) = self.agent.reconfigure(self.configuration.in_force()).await {
-            tracing::error!("routes are those of the configuration that was not taken: {again:#}");
+        let settings = proxy::Settings::from(next);
+        let before = self.settings.load_full();
+        self.settings.store(Arc::new(before.widened(&settings)));
+        let followed = match self.entrance.apply(next).await {
+            Ok(()) => self.agent.reconfigure(next).await,
+            Err(error) => {
+                self.settings.store(before);
+                return Err(error);
+            }
+        };
+        let Err(error) = followed else {
+            self.settings.store(Arc::new(settings));
+            return Ok(());
+        };
+        self.settings.store(before);
+        if let Err(again) = self.entrance.apply(self.configuration.in_force()).await {
+            tracing::error!(
+                "the VIPs are those of the configuration that was not taken: {again:#}"
+            );
         }
         Err(error)
     }

@@ -35,6 +35,22 @@ impl Settings {
     pub fn admits(&self, vip: IpAddr, source: IpAddr) -> bool {
         self.sources.get(&vip).is_none_or(|rules| rules.admits(source))
     }
+
+    /// These, and what only `next` has of VIPs and ports: for the moment in which its connections
+    /// may come already. VIPs that both have keep their rules.
+    #[must_use]
+    pub fn widened(&self, next: &Self) -> Self {
+        let mut both = self.clone();
+        for (&place, &protocol) in &next.ports {
+            both.ports.entry(place).or_insert(protocol);
+        }
+        let is_new = |vip: &IpAddr| !self.ports.keys().any(|place| place.ip() == *vip);
+        let new_sources = next.sources.iter().filter(|(vip, _)| is_new(vip));
+        both.sources.extend(new_sources.map(|(vip, rules)| (*vip, rules.clone())));
+        let new_ports = next.https_ports.iter().filter(|(vip, _)| is_new(vip));
+        both.https_ports.extend(new_ports);
+        both
+    }
 }
 
 impl From<&Config> for Settings {
@@ -80,4 +96,35 @@ fn source_rules(vip: &VipConfig) -> Option<SourceRules> {
     let set = |nets: &[IpNet]| nets.iter().copied().collect();
     let allow = (!vip.allow.is_empty()).then(|| set(&vip.allow));
     (allow.is_some() || !vip.deny.is_empty()).then(|| SourceRules::new(set(&vip.deny), allow))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(vips: &str) -> Settings {
+        Settings::from(&Config { vips: serde_json::from_str(vips).unwrap(), ..Config::default() })
+    }
+
+    #[test]
+    fn widened_settings_have_the_rules_of_new_vips_and_keep_those_of_the_others() {
+        let old = settings(
+            r#"[{"name": "a", "addresses": ["192.0.2.1"], "deny": ["10.0.0.1/32"],
+                 "ports": [{"port": 80, "protocol": "http"}]}]"#,
+        );
+        let next = settings(
+            r#"[{"name": "a", "addresses": ["192.0.2.1"], "deny": ["10.0.0.2/32"]},
+                {"name": "b", "addresses": ["192.0.2.2"], "allow": ["10.0.0.3/32"]}]"#,
+        );
+        let both = old.widened(&next);
+        let ip = |text: &str| -> IpAddr { text.parse().unwrap() };
+        let admits = |vip: &str, source: &str| both.admits(ip(vip), ip(source));
+        assert!(!admits("192.0.2.1", "10.0.0.1") && admits("192.0.2.1", "10.0.0.2"));
+        assert!(admits("192.0.2.2", "10.0.0.3") && !admits("192.0.2.2", "10.0.0.1"));
+        let mut places: Vec<String> = both.ports.keys().map(ToString::to_string).collect();
+        places.sort();
+        assert_eq!(places, ["192.0.2.1:443", "192.0.2.1:80", "192.0.2.2:443", "192.0.2.2:80"]);
+        assert_eq!(both.https_ports.get(&ip("192.0.2.1")), None, "until the new ones are in force");
+        assert_eq!(both.https_ports.get(&ip("192.0.2.2")), Some(&443));
+    }
 }
