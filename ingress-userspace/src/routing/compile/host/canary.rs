@@ -55,6 +55,10 @@ fn key(
     Some(ClusterKey { protocol, ..key })
 }
 
+fn is_beside(canary: &Candidate<'_>, main: &Candidate<'_>) -> bool {
+    canary.record.order.object.namespace == main.record.order.object.namespace
+}
+
 // === impl Canaries ===
 
 impl<'a> Canaries<'a> {
@@ -86,7 +90,9 @@ impl<'a> Canaries<'a> {
         context: Context<'_>,
     ) -> Option<Canary> {
         let rivals = self.waiting.get_mut(key)?;
-        let first = rivals.remove(0);
+        // All that the requests of `main` carry would reach the canary.
+        let at = rivals.iter().position(|rival| is_beside(rival, main))?;
+        let first = rivals.remove(at);
         if rivals.is_empty() {
             self.waiting.remove(key);
         }
@@ -115,6 +121,9 @@ impl<'a> Canaries<'a> {
         let mut left = self.closed;
         for (key, rivals) in self.waiting {
             let why = match mains.get(&key) {
+                Some(main) if !rivals.iter().any(|rival| is_beside(rival, main)) => {
+                    format!("a canary of {} has to be in its namespace", main.record.order.object)
+                }
                 Some(main) => format!(
                     "this path of {} has a canary already, one that comes first",
                     main.record.order.object

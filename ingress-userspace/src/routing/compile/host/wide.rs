@@ -1,4 +1,7 @@
 //! What one Ingress says about a whole host (`semantics.md` 8.0.3, C4).
+//!
+//! Only the namespace of the first Ingress with rules for the host has a say (D8): what others add
+//! to the host holds for their own paths.
 
 use std::sync::Arc;
 
@@ -15,8 +18,10 @@ pub(super) fn shutting(
     problems: &mut Vec<Problem>,
 ) -> bool {
     let closes = |record: &Record| record.ingress.options.closes_hosts;
+    let owner = owner(host, members);
     let mut serving = members.iter().filter(|record| record.has_rules_for(host));
-    let Some(first) = serving.clone().find(|record| closes(record)) else { return false };
+    let first = serving.clone().find(|r| closes(r) && owner == Some(&r.order.object.namespace));
+    let Some(first) = first else { return false };
     for record in serving.by_ref().filter(|record| !closes(record)) {
         let problem = record.problem(
             "spec.rules".to_owned(),
@@ -42,20 +47,21 @@ pub(super) fn app_root(
     problems: &mut Vec<Problem>,
 ) {
     let serving = members.iter().filter(|r| r.has_rules_for(host) && !r.is_canary());
-    let mut having = serving
+    let having = serving
         .filter_map(|&record| Some((record, record.ingress.options.redirects.app_root.as_ref()?)));
-    let Some((winner, root)) = having.next() else { return };
+    let Some(owner) = owner(host, members) else { return };
+    let is_owned = |record: &Record| record.order.object.namespace == *owner;
+    let Some((winner, root)) = having.clone().find(|(record, _)| is_owned(record)) else {
+        problems.extend(having.map(|(record, _)| {
+            let whose = format!("{} belongs to namespace {owner}", host_name(host));
+            ignored(record, &whose)
+        }));
+        return;
+    };
     for (record, _) in having.filter(|(_, other)| *other != root) {
-        let problem = record.problem(
-            "metadata.annotations".to_owned(),
-            Reason::ConflictingHost,
-            format!(
-                "the app-root of {} is that of {}, which comes first; this one is ignored there",
-                host_name(host),
-                winner.order.object
-            ),
-        );
-        problems.push(problem.by(RuleId::C4));
+        let whose =
+            format!("the app-root of {} is that of {}", host_name(host), winner.order.object);
+        problems.push(ignored(record, &whose));
     }
     if context.shut {
         return;
@@ -80,4 +86,16 @@ pub(super) fn app_root(
             filters: winner.filters(),
         }),
     });
+}
+
+/// The namespace that was there first.
+fn owner<'a>(host: &HostPattern, members: &[&'a Record]) -> Option<&'a Arc<str>> {
+    let mut serving = members.iter().filter(|r| r.has_rules_for(host) && !r.is_canary());
+    serving.next().map(|record| &record.order.object.namespace)
+}
+
+fn ignored(record: &Record, whose: &str) -> Problem {
+    let field = "metadata.annotations".to_owned();
+    let why = format!("{whose}, which comes first; the app-root here is ignored");
+    record.problem(field, Reason::ConflictingHost, why).by(RuleId::C4)
 }

@@ -173,3 +173,13 @@ fn c13_access_rules_that_only_the_canary_has_close_its_share() {
         assert_eq!(world.told_of_rules(), told, "{main:?} {new:?}");
     }
 }
+
+#[test]
+fn a_canary_of_another_namespace_joins_nothing() {
+    let world = World::of([
+        ingress("shop/main").prefix("h", "/", "s:80").object(),
+        canary(ingress("evil/new").prefix("h", "/", "t:80"), |own| own.weight = Some(100)),
+    ]);
+    assert!(world.canary("h", "/").is_none());
+    assert_eq!(world.told_of_rules(), ["ConflictingPath new spec.rules[0].http.paths[0].path"]);
+}

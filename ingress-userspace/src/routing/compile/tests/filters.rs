@@ -146,3 +146,19 @@ fn a_closed_path_is_not_redirected_away() {
     })]);
     assert_eq!(redirect(&world, "h", "/"), None);
 }
+
+#[test]
+fn d8_a_namespace_that_comes_later_says_nothing_about_the_whole_host() {
+    let later = || ingress("evil/b").created(2).prefix("h", "/b", "s:80").value();
+    let world = World::of([
+        ingress("shop/a").created(1).prefix("h", "/", "s:80").object(),
+        with(later(), |own| {
+            own.options.closes_hosts = true;
+            own.options.redirects.app_root = Some("/b".into());
+        }),
+    ]);
+    let action = |path| world.route("h", path).expect("a route").action.clone();
+    assert!(matches!(action("/"), Action::Forward(_)), "neither closed nor led away");
+    assert!(matches!(action("/x"), Action::Forward(_)));
+    assert_eq!(world.told_of_rules(), ["ConflictingHost b metadata.annotations"]);
+}
