@@ -3,7 +3,7 @@
 //!
 //! A fixed number of sets of [`WAYS`] places, found by a keyed hash of the source; each set has its
 //! own lock, held for some tens of nanoseconds. Pages of sets are made as sources come; after that
-//! nothing is allocated. At its largest a table has 65,536 places in 3.4 MiB, and never more: when
+//! nothing is allocated. At its largest a table has 65,536 places in 3.3 MiB, and never more: when
 //! all places of a set are taken, the source that is nearest to being idle makes room. A source with
 //! requests under way never does; where a set has nothing but those, a new source is refused.
 //!
