@@ -13,6 +13,7 @@ mod dump;
 pub mod explain;
 pub mod log;
 mod metrics;
+mod page;
 mod query;
 mod ready;
 mod server;

@@ -4,7 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
@@ -13,7 +16,7 @@ use tokio::time::timeout;
 
 use super::query::Query;
 use super::status::Readiness;
-use super::{Node, Shared, dump, explain, log, metrics, ready, view};
+use super::{Node, Shared, dump, explain, log, metrics, page, ready, view};
 use crate::metrics::Form;
 
 /// By which door a request came.
@@ -34,11 +37,12 @@ const QUESTION: usize = 64 << 10;
 const BODY_TIME: Duration = Duration::from_secs(5);
 
 const INDEX: &str = "\
+GET  /              for browsers: a page
 GET  /livez         whether the process should be left running
 GET  /readyz        whether traffic should be sent here, and why
 GET  /version
 GET  /metrics       OpenMetrics, or Prometheus text
-GET  /status        all that `genkan status` and `genkan top` show
+GET  /status        all that `genkan status` shows
 GET  /problems      what is wrong with the objects
 GET  /config_dump   configuration in force, routes, clusters, certificates
 GET  /log           what is logged
@@ -74,7 +78,9 @@ where
     };
     query.json |= accepts(&request, "application/json");
     match request.uri().path() {
+        "/" if accepts(&request, "text/html") => page(shared, &query).await,
         "/" => text(StatusCode::OK, INDEX),
+        "/page.css" => answer(StatusCode::OK, "text/css; charset=utf-8", page::STYLE.into()),
         "/version" => json(StatusCode::OK, &version()),
         "/livez" => live(shared).await,
         "/metrics" => metrics(shared, &query, &request).await,
@@ -105,6 +111,27 @@ async fn document(shared: &Shared, node: &dyn Node, path: &str, query: &Query) -
             json(StatusCode::OK, &view::status(node, &view, readiness, query))
         }
     }
+}
+
+async fn page(shared: &Shared, query: &Query) -> Answer {
+    let Some(node) = shared.node.get() else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, ready::starting().text());
+    };
+    let view = match shared.control.view().await {
+        Ok(view) => view,
+        Err(silent) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{silent}\n")),
+    };
+    let readiness = ready::readiness(&node.workers(), Ok(&view));
+    let html = page::render(&view::status(&**node, &view, readiness, query), query);
+    let mut page = answer(StatusCode::OK, "text/html; charset=utf-8", html.into());
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, page::POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+    ] {
+        page.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    page
 }
 
 async fn metrics<B>(shared: &Shared, query: &Query, request: &Request<B>) -> Answer {

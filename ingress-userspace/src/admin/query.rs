@@ -39,6 +39,11 @@ pub(super) enum Order {
     Requests,
 }
 
+/// A field of a form that nobody filled in asks for nothing.
+fn filled(value: String) -> Option<String> {
+    (!value.is_empty()).then_some(value)
+}
+
 // === impl Query ===
 
 impl Query {
@@ -65,10 +70,10 @@ impl Query {
         };
         match key {
             "lists" => self.choose(&value)?,
-            "namespace" => self.namespace = Some(value),
-            "ingress" => self.ingress = Some(value),
-            "service" => self.service = Some(value),
-            "host" => self.host = Some(value),
+            "namespace" => self.namespace = filled(value),
+            "ingress" => self.ingress = filled(value),
+            "service" => self.service = filled(value),
+            "host" => self.host = filled(value),
             "offset" => self.offset = number(&value)?,
             "limit" => self.limit = number(&value)?.min(MOST),
             "order" => {

@@ -1,4 +1,4 @@
-//! The document behind `genkan status`, `genkan top` and GET /status. A stable contract, described
+//! The document behind `genkan status` and GET /status. A stable contract, described
 //! in `deploy/docs/admin.md`: fields are added, never renamed or removed.
 //!
 //! Plain values without behaviour; what has no value is absent. Times are seconds since the epoch,

@@ -353,3 +353,25 @@ fn wrong_questions_get_an_explanation() {
     let gone = Client::new(Path::new("/nonexistent/admin.sock"), DEADLINE).get("/livez");
     assert!(gone.unwrap_err().to_string().contains("admin.socket"), "the reason names the setting");
 }
+
+#[test]
+fn a_browser_gets_a_page_that_may_load_nothing_and_can_be_searched() {
+    let site = Site::serving();
+    let mut stream = connect(site.listen.unwrap());
+    write!(
+        stream,
+        "GET /?host=h00003.example&namespace= HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: \
+         text/html\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    assert!(
+        text.contains("content-security-policy: default-src 'none'; style-src 'self';"),
+        "{text}"
+    );
+    assert!(text.contains("<td>h00003.example</td>") && !text.contains("h00004"), "{text}");
+    let style = site.client().get("/page.css").unwrap();
+    assert!(style.text().starts_with("body {"));
+}
