@@ -77,6 +77,7 @@ const NEEDS: &[Need] = &[
     tool("ethtool", "ethtool", "switches offloads of virtual links", Group::Lab),
     tool("iputils-ping", "ping", "asks a VIP for an echo", Group::Lab),
     tool("curl", "curl", "asks the lab that the demo left up, and in the tests", Group::Lab),
+    tool("chromium", "chromium", "shows the page of the administration in a test", Group::Tests),
     tool("bpftool", "bpftool", "looks at kernel programs beside ours", Group::Tests),
     tool("nftables", "nft", "holds packets back where a test needs that", Group::Tests),
     tool("nghttp2-client", "h2load", "HTTP/2 clients of other people", Group::Tests),
