@@ -15,8 +15,11 @@ pub use entry::{Entry, MAX_PASSWORD};
 /// Who may come in with which password.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Users {
-    /// By name; the first entry of a name counts, as in nginx.
-    entries: BTreeMap<Box<[u8]>, Entry>,
+    /// By name; the first entry of a name counts, as in nginx. Absent: it cannot be checked, which
+    /// locks the user out whatever follows.
+    entries: BTreeMap<Box<[u8]>, Option<Entry>>,
+    /// Name of an entry that takes as long to check as any.
+    decoy: Option<Box<[u8]>>,
 }
 
 /// An entry that is not taken.
@@ -62,31 +65,37 @@ impl Users {
     }
 
     pub fn find(&self, name: &[u8]) -> Option<&Entry> {
-        self.entries.get(name)
+        self.entries.get(name)?.as_ref()
     }
 
-    /// Any entry: what a password of an unknown user is checked against, so that the time of a
-    /// refusal does not tell who exists.
-    pub fn any(&self) -> Option<&Entry> {
-        self.entries.values().next()
+    /// What a password of an unknown user is checked against, so that the time of a refusal does
+    /// not tell who exists: an entry that is meant to take long, when there is one.
+    pub fn decoy(&self) -> Option<&Entry> {
+        self.find(self.decoy.as_ref()?)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.decoy.is_none()
     }
 
     fn add(&mut self, name: &[u8], hash: &[u8]) -> Result<(), &'static str> {
         if self.entries.contains_key(name) {
             return Err("a second entry of this user; the first counts");
         }
-        self.entries.insert(name.into(), Entry::read(hash)?);
-        Ok(())
+        let read = Entry::read(hash);
+        if let Ok(entry) = &read
+            && self.decoy().is_none_or(|decoy| decoy.is_cheap() && !entry.is_cheap())
+        {
+            self.decoy = Some(name.into());
+        }
+        self.entries.insert(name.into(), read.clone().ok());
+        read.map(drop)
     }
 }
 
 impl fmt::Debug for Users {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Users({})", self.entries.len())
+        write!(f, "Users({})", self.entries.values().flatten().count())
     }
 }
 

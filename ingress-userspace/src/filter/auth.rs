@@ -46,7 +46,7 @@ impl Passwords {
         let Some(credentials) = Credentials::read(field) else { return Verdict::Wrong };
         let (user, password) = (credentials.user(), credentials.password());
         let known = users.find(user);
-        let Some(entry) = known.or_else(|| users.any()) else { return Verdict::Wrong };
+        let Some(entry) = known.or_else(|| users.decoy()) else { return Verdict::Wrong };
         if password.len() > MAX_PASSWORD {
             return Verdict::Wrong;
         }

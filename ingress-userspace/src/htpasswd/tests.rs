@@ -108,8 +108,26 @@ fn a_map_names_its_users() {
     assert!(users.find(b"ann").unwrap().admits(b"a"));
     assert!(users.find(b"b:b").unwrap().admits(b"b"));
     assert_eq!(faults.len(), 1);
-    assert!(users.any().is_some());
-    assert!(Users::default().any().is_none());
+    assert!(users.decoy().is_some());
+    assert!(Users::default().decoy().is_none());
+}
+
+#[test]
+fn a_user_whose_first_entry_cannot_be_checked_is_locked_out() {
+    let (users, faults) = Users::read(b"alice:!$2y$05$locked\nalice:{PLAIN}a\nbob:{PLAIN}b\n");
+    assert!(users.find(b"alice").is_none());
+    assert!(users.find(b"bob").unwrap().admits(b"b"));
+    let places: Vec<_> = faults.iter().map(|fault| &*fault.place).collect();
+    assert_eq!(places, ["line 1", "line 2"]);
+}
+
+#[test]
+fn unknown_users_are_checked_against_an_entry_that_takes_long() {
+    let slow = "$apr1$abcdefgh$5VEbMkemELfbhC5ck.U.z1";
+    let file = format!("ann:{{PLAIN}}a\nbob:{slow}\ncarl:{{PLAIN}}c\n");
+    let (users, faults) = Users::read(file.as_bytes());
+    assert_eq!(faults, []);
+    assert!(!users.decoy().unwrap().is_cheap());
 }
 
 proptest! {
@@ -122,7 +140,7 @@ proptest! {
         let mut line = format!("u:{scheme}").into_bytes();
         line.extend_from_slice(&file);
         let (users, _) = Users::read(&line);
-        if let Some(entry) = users.any() {
+        if let Some(entry) = users.decoy() {
             entry.admits(&password);
         }
     }

@@ -194,9 +194,6 @@ async fn answer(
     if let Some(limit) = filters.and_then(|filters| filters.request_body) {
         request.body_mut().set_limit(limit);
     }
-    if request.body().announces_too_much() {
-        return Err(Failure::BodyTooLarge);
-    }
     let gate = filters.and_then(|f| f.access.as_deref());
     let gate = gate.map(|access| Gate::new(context, access, connection.peer.ip()));
     if let Some(cors) = filters.and_then(|filters| filters.cors.as_deref()) {
@@ -204,6 +201,14 @@ async fn answer(
     }
     if let Some(gate) = &gate {
         gate.judge_early()?;
+    }
+    if request.body().announces_too_much() {
+        return Err(Failure::BodyTooLarge);
+    }
+    // Before anything else that would be answered: a path that is closed says nothing, and its
+    // canary is closed with it (C13).
+    if let Action::Refuse { reason, .. } = &route.action {
+        return Err(Failure::Closed(reason));
     }
     if let Action::Redirect(moved) = &route.action {
         return redirects::moved(moved, https, named.as_ref(), connection.local);

@@ -382,12 +382,10 @@ impl Compiler {
     fn touch_secret(&mut self, key: &SecretKey) {
         self.dirty.hosts.extend(self.secrets.watchers(key).cloned());
         self.dirty.default_certificate |= self.settings.default_certificate.as_ref() == Some(key);
-        let mut catch_alls = self.catch_alls.values();
-        let asks = catch_alls.any(|record| passwords::secret_of(record).as_ref() == Some(key));
-        self.dirty.catch_all |= asks;
-        let mut catch_alls = self.catch_alls.values();
-        let asks = catch_alls.any(|record| passwords::secret_of(record).as_ref() == Some(key));
-        self.dirty.catch_all |= asks;
+        // Only the first is served (C6).
+        let catch_all = self.catch_alls.values().next();
+        let asks = catch_all.and_then(|record| passwords::secret_of(record));
+        self.dirty.catch_all |= asks.as_ref() == Some(key);
         match self.secrets.find(key) {
             Some(known) => self.snapshot.secrets.insert(key.clone(), Arc::new(known.facts())),
             None => self.snapshot.secrets.remove(key),

@@ -118,6 +118,34 @@ async fn canary_by_header_value_and_pattern_choose_by_the_value() {
 }
 
 #[tokio::test]
+async fn c13_a_closed_path_is_closed_to_its_canary_and_answers_nothing_else() {
+    let rules = [("canary-by-header", "x-new"), ("canary-weight", "100")];
+    let site = Site::new(&[("enable-cors", "true")], &rules);
+    assert_eq!(pod(&site.edge, &[("x-new", "always")]).await, "new");
+    for unreadable in
+        ["whitelist-source-range: nowhere", "auth-url: http://x", "auth-tls-secret: a"]
+    {
+        let yaml = format!(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: main\n  \
+             namespace: default\n  annotations:\n    nginx.ingress.kubernetes.io/enable-cors: \
+             \"true\"\n    nginx.ingress.kubernetes.io/app-root: /a\n    \
+             nginx.ingress.kubernetes.io/{unreadable}\nspec:\n  rules:\n  - host: {HOST}\n    \
+             http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: main, \
+             port: {{number: 80}}}}}}}}]}}\n"
+        );
+        assert!(!site.edge.apply_anyway(&yaml).is_empty(), "{unreadable}");
+        for fields in [&[][..], &[("x-new", "always")], &[("x-new", "never")]] {
+            let got = ask(site.edge.http(), get(fields)).await;
+            assert_eq!(got.status, 503, "{unreadable} {fields:?}");
+        }
+        let preflight =
+            Request::options("/").header("host", HOST).header("origin", "https://b.example");
+        let got = ask(site.edge.http(), preflight.body(full("")).unwrap()).await;
+        assert_eq!(got.status, 503, "{unreadable}");
+    }
+}
+
+#[tokio::test]
 async fn a_canary_without_endpoints_gets_nothing() {
     let site = Site::new(&[], &[("canary-weight", "100")]);
     site.edge.remove(genkan::model::Kind::EndpointSlice, "new-0");

@@ -3,7 +3,7 @@
 //! The same password of several requests is checked once for all of them. No client takes more than
 //! its share of the line, so that who guesses does not keep the others waiting.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -64,7 +64,10 @@ impl Queue {
         let (asking, verdict) = oneshot::channel();
         {
             let mut line = lock(&self.line);
+            let client = share_of(client);
             if let Some(check) = line.checks.get_mut(digest) {
+                // Who has left makes room, so that asking and leaving does not add up.
+                check.asked.retain(|asking| !asking.is_closed());
                 check.asked.push(asking);
             } else {
                 let of_client = line.of_clients.get(&client).copied().unwrap_or(0);
@@ -107,6 +110,14 @@ impl Line {
                 let _ = asking.send(verdict);
             }
         }
+    }
+}
+
+/// Whose share an address takes: a host, or the IPv6 network of one.
+fn share_of(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
     }
 }
 

@@ -12,7 +12,7 @@ use super::ledger::Source;
 use super::record::Record;
 use super::secrets::SecretKey;
 use super::tallies::Tallies;
-use super::{Compiled, Compiler, backends, endpoints, tls};
+use super::{Compiled, Compiler, backends, endpoints, passwords, tls};
 
 // === impl Compiler ===
 
@@ -181,6 +181,7 @@ impl Compiler {
                 );
                 ignored.push(problem.by(RuleId::C6));
             }
+            ignored.extend(passwords::problem(winner, "the listener", &self.secrets));
         }
         let fallback = winner.and_then(|record| {
             let tallies = Tallies::of_one(self.snapshot.fallback.as_ref());

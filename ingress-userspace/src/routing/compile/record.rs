@@ -143,6 +143,12 @@ impl Record {
         self.made.fault.is_some()
     }
 
+    /// C13: all of it answers 503, because an access rule cannot be read or lacks something.
+    pub(super) fn is_refused(&self) -> bool {
+        let mut paths = self.ingress.rules.iter().flat_map(|rule| &rule.paths);
+        self.is_closed() || paths.any(|path| path.backend == Backend::Closed)
+    }
+
     pub(super) fn fault(&self) -> Option<Problem> {
         let Fault { key, reason, message } = self.made.fault.as_ref()?;
         let message = format!("{message}; the paths answer 503");

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use http::{HeaderName, HeaderValue};
 
 use super::{Candidate, Context, Judged};
@@ -32,18 +33,21 @@ pub(in crate::routing::compile) fn clusters(
     host: &HostPattern,
     members: &[&Record],
 ) -> Vec<(ClusterKey, ObjectRef)> {
-    let mut found: Vec<(ClusterKey, ObjectRef)> = Vec::new();
-    for canary in members.iter().filter(|record| record.is_canary()) {
-        for main in members.iter().filter(|record| !record.is_canary()) {
-            let protocol = main.ingress.options.upstream.protocol;
-            for path in canary.rules_for(host).flat_map(|rule| &rule.paths) {
-                let key = key(canary, &path.backend, protocol);
-                let entry = key.map(|key| (key, canary.order.object.clone()));
-                found.extend(entry.filter(|entry| !found.contains(entry)));
-            }
+    let mains = members.iter().filter(|record| !record.is_canary());
+    let mut protocols = Vec::new();
+    for protocol in mains.map(|main| main.ingress.options.upstream.protocol) {
+        if !protocols.contains(&protocol) {
+            protocols.push(protocol);
         }
     }
-    found
+    let mut found = HashSet::new();
+    for canary in members.iter().filter(|record| record.is_canary()) {
+        for path in canary.rules_for(host).flat_map(|rule| &rule.paths) {
+            let keys = protocols.iter().filter_map(|&by| key(canary, &path.backend, by));
+            found.extend(keys.map(|key| (key, canary.order.object.clone())));
+        }
+    }
+    found.into_iter().collect()
 }
 
 fn key(

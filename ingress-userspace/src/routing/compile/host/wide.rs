@@ -46,8 +46,10 @@ pub(super) fn app_root(
     context: Context<'_>,
     problems: &mut Vec<Problem>,
 ) {
-    let serving = members.iter().filter(|r| r.has_rules_for(host) && !r.is_canary());
-    let having = serving
+    let serves = |r: &&&Record| r.has_rules_for(host) && !r.is_canary() && !r.is_refused();
+    let having = members
+        .iter()
+        .filter(serves)
         .filter_map(|&record| Some((record, record.ingress.options.redirects.app_root.as_ref()?)));
     let Some(owner) = owner(host, members) else { return };
     let is_owned = |record: &Record| record.order.object.namespace == *owner;
