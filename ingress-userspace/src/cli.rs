@@ -25,6 +25,8 @@ pub mod reload;
 pub mod run;
 pub mod status;
 mod table;
+#[cfg(feature = "tui")]
+pub mod top;
 pub mod version;
 
 pub use run::RunOptions;
@@ -61,6 +63,9 @@ enum Command {
     Flow(flow::Arguments),
     /// Say what a running process serves and how it does.
     Status(status::Arguments),
+    /// Watch a running process: VIPs, routes, endpoints, workers, drops.
+    #[cfg(feature = "tui")]
+    Top(top::Arguments),
     /// Take programs, links, maps and VIP routes off this node.
     Detach(detach::Arguments),
     /// Ask a running process whether it is live or ready; the answer is the exit code.
@@ -120,6 +125,8 @@ impl Cli {
                 arguments.execute(std::env::vars(), &mut std::io::stdout().lock())
             }
             Command::Flow(arguments) => arguments.execute(&mut std::io::stdout().lock()),
+            #[cfg(feature = "tui")]
+            Command::Top(arguments) => arguments.execute(),
             Command::Status(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Detach(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Probe(arguments) => arguments.execute(&mut std::io::stdout().lock()),

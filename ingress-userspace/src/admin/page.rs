@@ -131,7 +131,7 @@ fn route(route: &Route) -> Vec<String> {
         route.host.clone().unwrap_or_default(),
         route.path.clone(),
         route.kind.to_string(),
-        route.cluster.clone().or_else(|| route.refuses.clone()).unwrap_or_default(),
+        route.leads_to(),
         route.requests.to_string(),
         route.id.clone(),
     ]

@@ -1,7 +1,7 @@
 //! The document behind `genkan status` and GET /status. A stable contract, described
 //! in `deploy/docs/admin.md`: fields are added, never renamed or removed.
 //!
-//! Plain values without behaviour; what has no value is absent. Times are seconds since the epoch,
+//! Plain values; what has no value is absent. Times are seconds since the epoch,
 //! durations seconds. Lists that grow with the cluster come as a [`Page`].
 
 use std::borrow::Cow;
@@ -187,7 +187,7 @@ pub struct Traffic {
     pub log_lines_dropped: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Route {
     /// `namespace/ingress/rules[i].paths[j]`, or `.../default`.
     pub id: String,
@@ -218,6 +218,16 @@ pub struct Route {
     pub duration_sum: f64,
     /// Requests in each bucket of [`Status::duration_bounds`] and beyond, not cumulative.
     pub duration_buckets: Vec<u64>,
+}
+
+// === impl Route ===
+
+impl Route {
+    /// The cluster, or what every request is answered with instead.
+    pub fn leads_to(&self) -> String {
+        let to = [&self.moved, &self.refuses, &self.cluster];
+        to.into_iter().flatten().next().cloned().unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

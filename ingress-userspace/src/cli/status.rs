@@ -168,7 +168,7 @@ fn lists(out: &mut impl Write, status: &Status) -> io::Result<()> {
                 route.host.clone().unwrap_or_default(),
                 route.path.clone(),
                 route.kind.to_string(),
-                route.cluster.clone().or_else(|| route.refuses.clone()).unwrap_or_default(),
+                route.leads_to(),
                 route.requests.to_string(),
             ]);
         }
