@@ -81,6 +81,7 @@ where
         "/" if accepts(&request, "text/html") => page(shared, &query).await,
         "/" => text(StatusCode::OK, INDEX),
         "/page.css" => answer(StatusCode::OK, "text/css; charset=utf-8", page::STYLE.into()),
+        "/page.js" => answer(StatusCode::OK, "text/javascript; charset=utf-8", page::SCRIPT.into()),
         "/version" => json(StatusCode::OK, &version()),
         "/livez" => live(shared).await,
         "/metrics" => metrics(shared, &query, &request).await,

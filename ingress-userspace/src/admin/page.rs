@@ -1,8 +1,9 @@
-//! The status as a page for a browser: tables that need no script.
+//! The status as a page for a browser: tables that need no script, and one script that adds plots,
+//! fresh numbers and a filter.
 //!
 //! In: a [`Status`] and the query that chose its lists. Out: HTML. Names, paths and messages are
 //! written by whoever may write an Ingress, so every text goes through [`escaped`] and the page
-//! may load nothing but its own style.
+//! may load nothing but its own style, script and status.
 
 use std::fmt::Write;
 
@@ -10,12 +11,17 @@ use super::query::Query;
 use super::status::{
     Cluster, Condition, ConditionState, Page, Problem, Route, Status, Vip, Worker,
 };
+use ingress_common::Verdict;
+use ingress_common::verdict::Action;
 
 pub(super) const STYLE: &str = include_str!("page/style.css");
+pub(super) const SCRIPT: &str =
+    concat!(include_str!("page/rates.js"), "\n", include_str!("page/live.js"));
 
-/// What the page may do: nothing of the net, no script, no frame around it.
-pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; \
-                                 base-uri 'none'; frame-ancestors 'none'";
+/// What the page may do: nothing of the net, nothing inline, no frame around it.
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+                                 connect-src 'self'; form-action 'self'; base-uri 'none'; \
+                                 frame-ancestors 'none'";
 
 pub(super) fn render(status: &Status, query: &Query) -> String {
     let mut out = String::with_capacity(16 << 10);
@@ -24,10 +30,11 @@ pub(super) fn render(status: &Status, query: &Query) -> String {
     out.push_str("<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">");
     out.push_str("<meta name=\"viewport\" content=\"width=device-width\">");
     let _ = write!(out, "<title>Genkan: {state}</title>");
-    out.push_str("<link rel=\"stylesheet\" href=\"/page.css\"></head><body>");
+    out.push_str("<link rel=\"stylesheet\" href=\"/page.css\">");
+    out.push_str("<script src=\"/page.js\" defer></script></head><body>");
     let _ = write!(
         out,
-        "<h1>Genkan <small>{} · process {} · {state}</small></h1>",
+        "<h1>Genkan <small>{} · process {} · <span id=\"state\">{state}</span></small></h1>",
         escaped(&process.version),
         process.pid
     );
@@ -44,6 +51,7 @@ pub(super) fn render(status: &Status, query: &Query) -> String {
         configuration.clusters,
         configuration.problems
     );
+    live(&mut out, configuration.snapshot);
     search(&mut out, query);
     if let Some(problems) = &status.problems {
         list(&mut out, "Problems", PROBLEMS, problems, problem);
@@ -80,6 +88,17 @@ fn conditions(out: &mut String, conditions: &[Condition]) {
     out.push_str("</ul>");
 }
 
+/// Where the script puts its plots and its filter, and what it has to know for them.
+fn live(out: &mut String, snapshot: u64) {
+    let drops = Verdict::ALL.iter().filter(|verdict| verdict.action() == Action::Drop);
+    let drops: Vec<_> = drops.map(|verdict| verdict.name()).collect();
+    let _ = write!(
+        out,
+        "<div id=\"live\" data-snapshot=\"{snapshot}\" data-drops=\"{}\"></div>",
+        drops.join(" ")
+    );
+}
+
 /// The fields of the query that people fill in.
 fn search(out: &mut String, query: &Query) {
     out.push_str("<form method=\"get\" action=\"/\">");
@@ -92,7 +111,7 @@ fn search(out: &mut String, query: &Query) {
         let value = escaped(value.as_deref().unwrap_or_default());
         let _ = write!(out, "<label>{name} <input name=\"{name}\" value=\"{value}\"></label> ");
     }
-    out.push_str("<button>Search</button></form>");
+    out.push_str("<button>Search</button></form><div id=\"filter\"></div>");
 }
 
 fn problem(problem: &Problem) -> Vec<String> {

@@ -374,4 +374,6 @@ fn a_browser_gets_a_page_that_may_load_nothing_and_can_be_searched() {
     assert!(text.contains("<td>h00003.example</td>") && !text.contains("h00004"), "{text}");
     let style = site.client().get("/page.css").unwrap();
     assert!(style.text().starts_with("body {"));
+    let script = site.client().get("/page.js").unwrap();
+    assert!(script.text().contains("\"use strict\";"));
 }

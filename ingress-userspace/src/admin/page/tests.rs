@@ -45,7 +45,7 @@ fn hostile() -> Status {
 fn no_text_of_an_object_becomes_markup() {
     let query = Query { host: Some(HOSTILE.to_owned()), ..Query::default() };
     let html = render(&hostile(), &query);
-    for markup in ["<script", "<img", "onerror=alert(1)>", "\"'>"] {
+    for markup in ["<script>", "<img", "onerror=alert(1)>", "\"'>"] {
         assert!(!html.contains(markup), "{markup} in {html}");
     }
     assert!(html.contains("value=\"&quot;&#39;&gt;&lt;script&gt;"), "{html}");
@@ -53,11 +53,20 @@ fn no_text_of_an_object_becomes_markup() {
 }
 
 #[test]
-fn the_page_holds_no_script_and_nothing_of_elsewhere() {
+fn the_page_holds_nothing_inline_and_nothing_of_elsewhere() {
     let html = render(&hostile(), &Query::default());
+    assert_eq!(html.matches("<script").count(), 1, "{html}");
+    assert!(html.contains("<script src=\"/page.js\" defer></script>"));
     assert!(!html.contains("http://") && !html.contains("https://") && !html.contains("style="));
     assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
-    assert!(POLICY.starts_with("default-src 'none'"));
+    assert!(POLICY.starts_with("default-src 'none'") && !POLICY.contains("unsafe"));
+}
+
+#[test]
+fn the_script_makes_no_markup_of_text() {
+    for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+        assert!(!SCRIPT.contains(way), "{way}");
+    }
 }
 
 #[test]
