@@ -58,6 +58,8 @@ pub trait Node: Send + Sync {
 pub struct Admin {
     shared: Arc<Shared>,
     stop: CancellationToken,
+    /// The address is another process's from now on.
+    leave: CancellationToken,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -93,7 +95,8 @@ impl Admin {
         let control = Control::new(sender, patience);
         let shared = Arc::new(Shared { node: OnceLock::new(), control, log: log::Log::default() });
         let stop = CancellationToken::new();
-        let server = Server::open(config, shared.clone(), stop.clone())?;
+        let leave = CancellationToken::new();
+        let server = Server::open(config, shared.clone(), stop.clone(), leave.clone())?;
         let thread = match server {
             None => None,
             Some(server) => {
@@ -102,7 +105,13 @@ impl Admin {
                 Some(named.spawn(move || server.run(&runtime))?)
             }
         };
-        Ok((Self { shared, stop, thread }, Asks::new(asks)))
+        Ok((Self { shared, stop, leave, thread }, Asks::new(asks)))
+    }
+
+    /// Closes the TCP address, for a successor; what is under way there is answered, and the socket
+    /// answers on.
+    pub fn leave_address(&self) {
+        self.leave.cancel();
     }
 
     /// The process serves: from now on everything is answered.

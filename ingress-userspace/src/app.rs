@@ -19,6 +19,8 @@ mod workers;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -32,7 +34,7 @@ use crate::filter;
 use crate::handover::Holder;
 use crate::net::descriptors;
 use crate::proxy;
-use crate::proxy::access_log::AccessLog;
+use crate::proxy::access_log::{self, AccessLog};
 use crate::snapshot::Publisher;
 use crate::telemetry::budget;
 use crate::tls;
@@ -69,6 +71,7 @@ struct App {
     host: Host,
     agent: Agent,
     access_log: AccessLog,
+    log_writer: JoinHandle<()>,
     entrance: Entrance,
     workers: Workers,
     signals: Signals,
@@ -76,7 +79,7 @@ struct App {
     events: u64,
     asks: Asks,
     /// Ends with the process.
-    _admin: Option<Admin>,
+    admin: Option<Admin>,
     manager: ServiceManager,
     holder: Holder,
     place: Place,
@@ -108,7 +111,8 @@ impl App {
         let node = host.look().await.clone();
         let agent = Agent::start(&options.manifests, config, node, publisher.clone())?;
         let prepared = Prepared::load(&options, &places)?;
-        let (access_log, _) = AccessLog::start(&config.access_log).context("access log")?;
+        let (access_log, log_writer) =
+            AccessLog::start(&config.access_log).context("access log")?;
         let tls = tls::Acceptor::new(publisher.head()).context("TLS")?;
         let (upstream_tls, doubts) = ClientTls::with_system_roots();
         for doubt in doubts {
@@ -122,6 +126,7 @@ impl App {
             counters: Arc::clone(&counters),
             places: places.clone(),
         };
+        let printer = if options.events { Some(Printer::start(io::stdout())?) } else { None };
         // What could fail for reasons of ours is done: a process that serves goes on until now.
         let inherited = arrival.meet(&options)?;
         let mut entrance = prepared.open(&options, places.len(), inherited).await?;
@@ -136,8 +141,13 @@ impl App {
             places,
         };
         let mut workers = Workers::start(shared, &mut entrance)?;
+        let takes_over = arrival.takes_over();
         let holder = arrival.arrived(departures)?;
-        workers.open(&mut entrance)?;
+        match workers.open(&mut entrance) {
+            // The process before serves no more: some workers are better than none.
+            Err(error) if takes_over => tracing::error!("a worker gets no connections: {error:#}"),
+            other => other?,
+        }
         entrance.settle();
         let manager = ServiceManager::of_environment();
         manager.ready();
@@ -155,7 +165,6 @@ impl App {
             "ready"
         );
         let place = Place::default();
-        let printer = if options.events { Some(Printer::start(io::stdout())?) } else { None };
         Ok(Self {
             options,
             configuration,
@@ -163,12 +172,13 @@ impl App {
             host,
             agent,
             access_log,
+            log_writer,
             entrance,
             workers,
             signals,
             events: 0,
             asks,
-            _admin: admin,
+            admin,
             manager,
             holder,
             place,
@@ -186,8 +196,8 @@ impl App {
                 () = self.agent.step() => {}
                 () = self.configuration.changed(), if ours => self.reread().await,
                 () = self.host.changed() => self.look_at_host().await,
-                exited = self.workers.exited(), if ours => {
-                    self.workers.replace(exited, &mut self.entrance);
+                lack = self.workers.lack(), if ours => {
+                    self.workers.replace(lack, &mut self.entrance);
                 }
                 request = self.holder.request() => if self.give_way(request).await {
                     return self.leave(Leave::Superseded).await;
@@ -225,23 +235,28 @@ impl App {
     async fn reread(&mut self) {
         self.look_at_host().await;
         let Some(next) = self.configuration.read() else { return };
-        if let Err(error) = self.follow(&next).await {
-            return self.configuration.postpone(&error);
-        }
+        let log = match self.follow(&next).await {
+            Ok(log) => log,
+            Err(error) => return self.configuration.postpone(&error),
+        };
         let at_start = |config: &Config| (config.workers, config.admin.clone());
         if at_start(self.configuration.in_force()) != at_start(&next) {
             tracing::warn!("workers and admin take effect with the next start");
         }
-        if self.configuration.in_force().access_log.to != next.access_log.to {
-            self.access_log.reopen(&next.access_log);
+        if let Some(log) = log {
+            self.access_log.switch(log);
         }
         self.configuration.take(next);
     }
 
     /// Entrance, agent and workers together, or none of them. The entrance alone may be unable to
     /// follow, so it is asked first: nothing is seen of a configuration that is not taken. The
-    /// workers know a new VIP before its first connection can come.
-    async fn follow(&mut self, next: &Config) -> anyhow::Result<()> {
+    /// workers know a new VIP before its first connection can come. What is returned is the access
+    /// log's new destination, if it has one.
+    async fn follow(&mut self, next: &Config) -> anyhow::Result<Option<access_log::Output>> {
+        let same = self.configuration.in_force().access_log.to == next.access_log.to;
+        let log = (!same).then(|| AccessLog::open(&next.access_log)).transpose();
+        let log = log.context("access log")?;
         let settings = proxy::Settings::from(next);
         let before = self.settings.load_full();
         self.settings.store(Arc::new(before.widened(&settings)));
@@ -254,7 +269,7 @@ impl App {
         };
         let Err(error) = followed else {
             self.settings.store(Arc::new(settings));
-            return Ok(());
+            return Ok(log);
         };
         self.settings.store(before);
         if let Err(again) = self.entrance.apply(self.configuration.in_force()).await {
@@ -289,7 +304,11 @@ impl App {
         self.holder = Holder::unreachable();
         match why {
             // A successor that is about to come has these listeners; their places are its own.
-            Leave::Stopped if !self.place.is_ours() => self.workers.hand_over(),
+            Leave::Stopped if !self.place.is_ours() => {
+                self.manager.stopping();
+                self.entrance.retire();
+                self.workers.hand_over();
+            }
             Leave::Stopped => {
                 self.manager.stopping();
                 self.entrance.close();
@@ -298,6 +317,7 @@ impl App {
             // The service goes on: the signal that stops it has still to come.
             Leave::Superseded => signals = 0,
         }
+        let mut cut_short = tokio::time::interval(budget::WINDOW);
         let mut pulse = pulse(&self.manager);
         loop {
             tokio::select! {
@@ -306,6 +326,10 @@ impl App {
                     if cut > 0 {
                         tracing::warn!(connections = cut, "cut at the end of timeouts.drain");
                     }
+                    let Self { workers, access_log, log_writer, .. } = self;
+                    // These have the last ways to it.
+                    drop((workers, access_log));
+                    written(&log_writer).await;
                     tracing::info!("drained");
                     return Ok(ExitCode::SUCCESS);
                 }
@@ -315,26 +339,40 @@ impl App {
                     self.answer(ask, true);
                 }
                 () = beat(&mut pulse), if why == Leave::Stopped => self.say_alive(),
-                signal = self.signals.next() => if matches!(signal, Signal::Stop) {
-                    signals += 1;
-                    if signals > 1 {
-                        tracing::warn!("ended before all requests were done");
-                        return Ok(ExitCode::FAILURE);
+                _ = cut_short.tick() => budget::tell(),
+                signal = self.signals.next() => match signal {
+                    Signal::Stop => {
+                        signals += 1;
+                        if signals > 1 {
+                            tracing::warn!("ended before all requests were done");
+                            return Ok(ExitCode::FAILURE);
+                        }
                     }
+                    // A log file that was renamed is left; nothing else is followed any more.
+                    Signal::Reread => {
+                        self.access_log.reopen(&self.configuration.in_force().access_log);
+                    }
+                    #[cfg(feature = "testing")]
+                    Signal::PanicWorker => {}
                 },
             }
         }
     }
 
-    /// Tells the service manager so, unless a worker is stuck.
+    /// Tells the service manager so, unless a worker is stuck or none is left.
     fn say_alive(&mut self) {
         if self.workers.are_well() {
             self.manager.alive();
         } else {
-            tracing::error!("a worker is stuck: the service manager is not told that all is well");
+            tracing::error!(
+                "a worker is stuck, or none runs: the service manager is not told that all is well"
+            );
         }
     }
 }
+
+/// How long an end waits for the access log's writer.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// Why a process drains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -343,6 +381,18 @@ enum Leave {
     Stopped,
     /// Another process has taken its place.
     Superseded,
+}
+
+/// Waits for the last lines of the access log, for as long as that may take.
+async fn written(writer: &JoinHandle<()>) {
+    let wait = async {
+        while !writer.is_finished() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(LAST_LINES, wait).await.is_err() {
+        tracing::warn!(limit = ?LAST_LINES, "the last lines of the access log were not written");
+    }
 }
 
 fn pulse(manager: &ServiceManager) -> Option<Interval> {

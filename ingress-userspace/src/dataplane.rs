@@ -44,6 +44,10 @@ use crate::net::load::LoadBoard;
 use maps::Maps;
 use plan::{Operation, Placement, Plan};
 
+/// Flags of an update of a map: whatever is there, or only where nothing is.
+const BPF_ANY: u64 = 0;
+const BPF_NOEXIST: u64 = 1;
+
 /// The loaded and attached kernel side of this process.
 pub struct Dataplane {
     ebpf: Ebpf,
@@ -112,10 +116,32 @@ impl Dataplane {
         family: Family,
         listener: impl AsFd,
     ) -> Result<(), DataplaneError> {
+        self.hand_listener(worker, family, listener, BPF_ANY)
+    }
+
+    /// The same for a listener that may have its place already: maps that are kept hold it, unless
+    /// they are those of a process that never served.
+    fn keep_listener(
+        &mut self,
+        worker: usize,
+        family: Family,
+        listener: impl AsFd,
+    ) -> Result<(), DataplaneError> {
+        self.hand_listener(worker, family, listener, BPF_NOEXIST)
+    }
+
+    fn hand_listener(
+        &mut self,
+        worker: usize,
+        family: Family,
+        listener: impl AsFd,
+        flags: u64,
+    ) -> Result<(), DataplaneError> {
         self.still_ours()?;
         let slot = self.slot(worker, family)?;
         let listener = std::os::fd::AsRawFd::as_raw_fd(&listener.as_fd());
-        let handed = self.maps.listeners.set(slot, &listener, 0);
+        let handed = self.maps.listeners.set(slot, &listener, flags);
+        let handed = maps::tolerate(handed, libc::EEXIST);
         // The next absence is a new one, also when no SYN comes in between to say so.
         let ended =
             handed.and_then(|()| self.maps.absence.set(wire(family) as u32, Absence::default(), 0));

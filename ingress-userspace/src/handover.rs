@@ -26,7 +26,7 @@ mod channel;
 mod claim;
 mod holder;
 
-pub use claim::{Claim, Leaving, Left, Predecessor, replace};
+pub use claim::{Claim, Leaving, Left, Predecessor, Staged, replace};
 pub use holder::{Holder, Offer, Request};
 
 /// The socket of the process that serves, in its runtime directory.

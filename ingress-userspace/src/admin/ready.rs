@@ -48,6 +48,9 @@ pub(super) fn stuck(workers: &[Worker], view: Result<&View, Silent>) -> Option<S
         Ok(view) => view,
         Err(silent) => return Some(silent.to_string()),
     };
+    if !view.draining && !view.running.contains(&true) {
+        return Some("no worker runs".to_owned());
+    }
     // One that has drained is silent for good.
     let is_running = |worker: &&Worker| view.running.get(worker.index) == Some(&true);
     let worker = workers.iter().filter(is_running).find(|worker| worker.silent > STUCK)?;

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +22,7 @@ use http::Request;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
@@ -52,6 +53,8 @@ pub(super) struct Server {
     listen: Option<SocketAddr>,
     shared: Arc<Shared>,
     stop: CancellationToken,
+    /// Closes the address alone.
+    leave: CancellationToken,
 }
 
 // === impl Server ===
@@ -62,6 +65,7 @@ impl Server {
         config: &AdminConfig,
         shared: Arc<Shared>,
         stop: CancellationToken,
+        leave: CancellationToken,
     ) -> io::Result<Option<Self>> {
         let place = match config.socket.path() {
             Some(path) => Some(Place::take(path, config.group.as_deref()).map_err(|error| {
@@ -70,14 +74,14 @@ impl Server {
             None => None,
         };
         let open = place.is_some() || config.listen.is_some();
-        Ok(open.then_some(Self { place, listen: config.listen, shared, stop }))
+        Ok(open.then_some(Self { place, listen: config.listen, shared, stop, leave }))
     }
 
     /// Until it is told to stop; connections end with it.
     pub(super) fn run(self, runtime: &Runtime) {
-        let Self { place, listen, shared, stop } = self;
-        let (by_socket, by_address) =
-            (Door::new(Way::Socket, shared.clone()), Door::new(Way::Address, shared));
+        let Self { place, listen, shared, stop, leave } = self;
+        let by_socket = Door::new(Way::Socket, shared.clone(), CancellationToken::new());
+        let by_address = Door::new(Way::Address, shared, leave.clone());
         LocalSet::new().block_on(runtime, async {
             let socket = async {
                 match &place {
@@ -87,7 +91,12 @@ impl Server {
             };
             let address = async {
                 match listen {
-                    Some(address) => by_address.address(address).await,
+                    Some(address) => {
+                        tokio::select! {
+                            () = leave.cancelled() => {}
+                            () = by_address.address(address) => {}
+                        }
+                    }
                     None => std::future::pending().await,
                 }
             };
@@ -105,6 +114,8 @@ impl Server {
 struct Door {
     way: Way,
     shared: Arc<Shared>,
+    /// Each connection ends after the answer that is under way.
+    leave: CancellationToken,
     /// Oldest first.
     open: Rc<RefCell<VecDeque<Open>>>,
 }
@@ -123,8 +134,8 @@ struct Waiting {
 // === impl Door ===
 
 impl Door {
-    fn new(way: Way, shared: Arc<Shared>) -> Self {
-        Self { way, shared, open: Rc::default() }
+    fn new(way: Way, shared: Arc<Shared>, leave: CancellationToken) -> Self {
+        Self { way, shared, leave, open: Rc::default() }
     }
 
     /// Ends when the socket cannot be used at all.
@@ -174,7 +185,7 @@ impl Door {
         {
             oldest.task.abort();
         }
-        let (way, shared) = (self.way, self.shared.clone());
+        let (way, shared, leave) = (self.way, self.shared.clone(), self.leave.clone());
         let waiting: Arc<AtomicUsize> = Arc::default();
         let (count, all) = (waiting.clone(), self.open.clone());
         let connection = spawn_local(async move {
@@ -191,10 +202,25 @@ impl Door {
                 .max_buf_size(HEAD_BYTES)
                 .serve_connection(TokioIo::new(stream), service);
             // A client that breaks off or is late has only itself to tell.
-            let _ = timeout(LIFETIME, connection).await;
+            let _ = timeout(LIFETIME, until(connection, &leave)).await;
         });
         open.push_back(Open { task: connection.abort_handle(), waiting });
     }
+}
+
+/// The connection's whole life, which is cut to the answer under way by `leave`.
+async fn until<T, S>(connection: http1::Connection<TokioIo<T>, S>, leave: &CancellationToken)
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: HttpService<Incoming, ResBody = Full<Bytes>>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut connection = pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = leave.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
 }
 
 /// Makes room for an answer by ending the oldest connections whose answers are not taken.

@@ -17,6 +17,7 @@ use crate::config::admin::AdminSocket;
 use crate::model::{self, Kind, ObjectRef, Origin, Reason};
 use crate::routing::fixture::{ingress, ready_service, upserts};
 use crate::routing::{Compiler, Settings};
+use crate::testing::deadline::eventually;
 use crate::testing::openmetrics;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -376,4 +377,18 @@ fn a_browser_gets_a_page_that_may_load_nothing_and_can_be_searched() {
     assert!(style.text().starts_with("body {"));
     let script = site.client().get("/page.js").unwrap();
     assert!(script.text().contains("\"use strict\";"));
+}
+
+#[test]
+fn address_is_free_for_a_successor_while_the_socket_answers_on() {
+    let site = Site::serving();
+    let address = site.listen.unwrap();
+    let mut kept = connect(address);
+    kept.write_all(b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    assert_ne!(kept.read(&mut [0; 4096]).unwrap(), 0);
+    site.admin.as_ref().unwrap().leave_address();
+    eventually("the address is free", || std::net::TcpListener::bind(address).is_ok());
+    let mut rest = Vec::new();
+    kept.read_to_end(&mut rest).unwrap();
+    assert!(site.client().get("/version").unwrap().status.is_success());
 }

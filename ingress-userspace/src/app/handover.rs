@@ -10,7 +10,7 @@ use super::App;
 use super::inherited::Inherited;
 use crate::cli::RunOptions;
 use crate::handover::{
-    Claim, HandoverError, Hello, Holder, Leaving, Left, Offer, Predecessor, Request,
+    Claim, HandoverError, Hello, Holder, Leaving, Left, Offer, Predecessor, Request, Staged,
 };
 use crate::metrics::{Counter, Exposition};
 
@@ -67,6 +67,11 @@ impl Arrival {
         Ok(Self { claim, predecessor: None })
     }
 
+    /// Whether the listeners are those of a process that serves.
+    pub(super) fn takes_over(&self) -> bool {
+        self.predecessor.is_some()
+    }
+
     /// Whether nobody serves so far.
     pub(super) fn is_first(&self) -> bool {
         self.claim.as_ref().is_none_or(Claim::is_first)
@@ -90,14 +95,24 @@ impl Arrival {
 
     /// From here on this process serves and the one before drains.
     pub(super) fn arrived(self, departures: Arc<Departures>) -> Result<Holder, HandoverError> {
+        let staged = self.claim.map(Claim::stage).transpose()?;
         crash_for_a_test("ready");
+        let took_over = self.predecessor.is_some();
         if let Some(predecessor) = self.predecessor {
             let leaving = predecessor.ready()?;
             tracing::info!(pid = leaving.pid(), "the process before drains");
             see_off(leaving, departures);
         }
-        let Some(claim) = self.claim else { return Ok(Holder::unreachable()) };
-        claim.hold()
+        match staged.map(Staged::show) {
+            None => Ok(Holder::unreachable()),
+            Some(Ok(holder)) => Ok(holder),
+            // Nobody else serves now.
+            Some(Err(error)) if took_over => {
+                tracing::error!("no process can take over from this one: {error}");
+                Ok(Holder::unreachable())
+            }
+            Some(Err(error)) => Err(error),
+        }
     }
 }
 
@@ -142,7 +157,8 @@ impl Departures {
             "Processes whose place this one has taken, by their end.",
         )
         .number(&[("end", "drained")], self.by_themselves.value())
-        .number(&[("end", "killed")], self.killed.value());
+        .number(&[("end", "killed")], self.killed.value())
+        .number(&[("end", "none")], self.out_of_reach.value());
     }
 }
 
@@ -202,6 +218,9 @@ impl App {
                 tracing::info!(pid = to, "another process has taken over");
                 self.entrance.retire();
                 self.workers.hand_over();
+                if let Some(admin) = &self.admin {
+                    admin.leave_address();
+                }
                 let _ = answer.send(());
                 if let Some(replacing) = self.place.replacing.take() {
                     let _ = replacing.answer.send(Ok(to));

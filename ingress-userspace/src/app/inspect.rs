@@ -106,7 +106,7 @@ impl Node for Inside {
             received_bytes: sum(|c| c.received.value()),
             sent_bytes: sum(|c| c.sent.value()),
             handshakes_failed: sum(|c| c.handshake_failures.value()),
-            log_lines_dropped: sum(|c| c.log_dropped.value()),
+            log_lines_dropped: sum(|c| c.log_dropped.value() + c.log_lost.value()),
         }
     }
 

@@ -1,11 +1,13 @@
 //! The workers of this process: where each runs, and a new one in the place of one that ended.
 
+mod vacancy;
+
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -25,6 +27,7 @@ use crate::proxy::{self, worker};
 use crate::snapshot::Publisher;
 use crate::tls;
 use crate::upstream::ClientTls;
+use vacancy::Vacancy;
 
 /// What every worker gets.
 pub(super) struct Shared {
@@ -53,9 +56,12 @@ pub(super) struct Workers {
     opened: CancellationToken,
     /// `None` while a place has no worker: it could not be started again.
     running: Vec<Option<Running>>,
+    /// One for each place.
+    vacancies: Vec<Vacancy>,
 }
 
 struct Running {
+    since: Instant,
     handle: WorkerHandle,
     /// Copies, for a successor. They go with the worker: one that outlived it would take connections
     /// that nobody accepts.
@@ -82,18 +88,26 @@ impl Workers {
         let opened = CancellationToken::new();
         let running = (0..shared.places.len())
             .map(|index| spawn(&shared, &opened, index, entrance).map(Some))
-            .collect::<anyhow::Result<_>>()?;
-        Ok(Self { shared, opened, running })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let vacancies = running.iter().map(|_| Vacancy::default()).collect();
+        Ok(Self { shared, opened, running, vacancies })
     }
 
     /// Lets connections come.
+    ///
+    /// # Errors
+    ///
+    /// The first of those workers to which none come; to the others they do.
     pub(super) fn open(&mut self, entrance: &mut Entrance) -> anyhow::Result<()> {
         self.opened.cancel();
+        let mut outcome = Ok(());
         for (index, running) in self.running.iter_mut().enumerate() {
             let Some(running) = running else { continue };
-            running.admit(index, entrance)?;
+            // Each is tried, whatever became of the others.
+            let admitted = running.admit(index, entrance);
+            outcome = outcome.and(admitted);
         }
-        Ok(())
+        outcome
     }
 
     pub(super) fn len(&self) -> usize {
@@ -107,6 +121,7 @@ impl Workers {
                 let Some(running) = place else { continue };
                 let exit = pin!(running.handle.exited()).poll(cx);
                 if let Poll::Ready(exit) = exit {
+                    self.vacancies[index].begin(running.since.elapsed(), Instant::now());
                     *place = None;
                     return Poll::Ready((index, exit));
                 }
@@ -116,17 +131,52 @@ impl Workers {
         .await
     }
 
-    /// A new worker in the place of one that ended; the others served meanwhile.
-    pub(super) fn replace(&mut self, (index, exit): (usize, Exit), entrance: &mut Entrance) {
-        tracing::error!(worker = index, ?exit, "worker ended; a new one takes its place");
-        let spawned = spawn(&self.shared, &self.opened, index, entrance).and_then(|mut running| {
-            running.admit(index, entrance)?;
-            Ok(running)
-        });
-        match spawned {
-            Ok(running) => self.running[index] = Some(running),
-            Err(error) => tracing::error!(worker = index, "no new worker: {error:#}"),
+    /// A place whose worker has just ended, and how, or one that it is time to fill. Cancel-safe.
+    pub(super) async fn lack(&mut self) -> (usize, Option<Exit>) {
+        let due = self.vacancies.iter().enumerate();
+        let due = due.filter_map(|(index, vacancy)| Some((vacancy.due()?, index))).min();
+        let vacant = async {
+            let Some((due, index)) = due else { return std::future::pending().await };
+            tokio::time::sleep_until(due.into()).await;
+            index
+        };
+        tokio::select! {
+            (index, exit) = self.exited() => (index, Some(exit)),
+            index = vacant => (index, None),
         }
+    }
+
+    /// A new worker in the place of one that ended, now or after a pause; the others serve
+    /// meanwhile.
+    pub(super) fn replace(
+        &mut self,
+        (index, exit): (usize, Option<Exit>),
+        entrance: &mut Entrance,
+    ) {
+        if let Some(exit) = exit {
+            tracing::error!(worker = index, ?exit, "worker ended; a new one takes its place");
+        }
+        if self.vacancies[index].is_due(Instant::now()) {
+            self.fill(index, entrance);
+        }
+    }
+
+    /// What does not succeed is tried again, after longer and longer pauses.
+    fn fill(&mut self, index: usize, entrance: &mut Entrance) {
+        let mut running = match spawn(&self.shared, &self.opened, index, entrance) {
+            Ok(running) => running,
+            Err(error) => {
+                tracing::error!(worker = index, "no new worker: {error:#}");
+                return self.vacancies[index].go_on(Instant::now());
+            }
+        };
+        self.vacancies[index].end();
+        if let Err(error) = running.admit(index, entrance) {
+            tracing::error!(worker = index, "a new worker without connections: {error:#}");
+            // Its end is that of a worker that did not last.
+            running.drain();
+        }
+        self.running[index] = Some(running);
     }
 
     /// Whether each place has a worker.
@@ -135,10 +185,7 @@ impl Workers {
     }
 
     pub(super) fn drain(&mut self) {
-        for running in self.running.iter_mut().flatten() {
-            running.listeners.clear();
-            running.handle.drain();
-        }
+        self.running.iter_mut().flatten().for_each(Running::drain);
     }
 
     /// Drains; the listeners belong to another process.
@@ -159,9 +206,13 @@ impl Workers {
             .collect()
     }
 
-    /// Whether the loop of every worker turns. One that has ended is not stuck: it is replaced.
+    /// Whether there are workers and the loop of each turns. One that has ended is not stuck: it is
+    /// replaced.
     pub(super) fn are_well(&self) -> bool {
         let now = process::uptime();
+        if self.running.iter().all(Option::is_none) {
+            return false;
+        }
         let running = self.running.iter().flatten().map(|running| running.handle.counters());
         running.map(|counters| counters.last_beat()).all(|beat| now.saturating_sub(beat) < STUCK)
     }
@@ -189,15 +240,17 @@ impl Workers {
 // === impl Running ===
 
 impl Running {
+    fn drain(&mut self) {
+        self.listeners.clear();
+        self.handle.drain();
+    }
+
     /// Lets connections come to the listeners that have no place yet.
     fn admit(&mut self, index: usize, entrance: &mut Entrance) -> anyhow::Result<()> {
-        let listeners = std::mem::take(&mut self.listeners);
-        entrance
-            .admit(index, &listeners)
-            .with_context(|| format!("listeners of worker {index}"))?;
+        let admitted = entrance.admit(index, &self.listeners);
         // From others, connections may still be taken, but none comes: no successor needs them.
-        self.listeners = listeners.into_iter().filter(|opened| opened.lasts).collect();
-        Ok(())
+        self.listeners.retain(|opened| opened.lasts);
+        admitted.with_context(|| format!("listeners of worker {index}"))
     }
 }
 
@@ -227,5 +280,5 @@ fn spawn(
     };
     let handle = worker::spawn(parts).with_context(|| format!("worker {index}"))?;
     shared.counters[index].starts.add(1);
-    Ok(Running { handle, listeners: opened })
+    Ok(Running { since: Instant::now(), handle, listeners: opened })
 }

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use serde_json::json;
 
+use super::Output;
 use super::run::RUNTIME_DIR;
 use crate::handover;
 
@@ -15,6 +17,10 @@ pub struct Arguments {
     /// Runtime directory of the process that serves.
     #[arg(long, env = "GENKAN_RUNTIME_DIR", value_name = "DIR", default_value = RUNTIME_DIR)]
     runtime_dir: PathBuf,
+
+    /// Form of the answer.
+    #[arg(long, short, default_value = "text")]
+    output: Output,
 }
 
 // === impl Arguments ===
@@ -27,7 +33,10 @@ impl Arguments {
     /// When it does not, and the old one serves on.
     pub fn execute(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let pid = handover::replace(&self.runtime_dir).context("not reloaded")?;
-        writeln!(out, "process {pid} serves")?;
+        match self.output {
+            Output::Text => writeln!(out, "process {pid} serves")?,
+            Output::Json => writeln!(out, "{:#}", json!({"pid": pid}))?,
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

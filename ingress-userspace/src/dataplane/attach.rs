@@ -217,12 +217,19 @@ fn why_not_native(interface: &Interface, error: &ProgramError) -> String {
 }
 
 fn describe(foreign: XdpAttachment) -> String {
+    let id = foreign.program;
+    let mut unreadable = false;
     let named = loaded_programs()
-        .flatten()
-        .find(|program| program.id() == foreign.program)
+        .filter_map(|program| program.inspect_err(|_| unreadable = true).ok())
+        .find(|program| program.id() == id)
         .and_then(|program| program.name_as_str().map(str::to_owned));
-    let name = named.unwrap_or_else(|| "unnamed".to_owned());
-    format!("the XDP program {name} (id {}) of somebody else is attached", foreign.program)
+    let program = match named {
+        Some(name) => format!("{name} (id {id})"),
+        // The usual case: without CAP_SYS_ADMIN programs are not listed.
+        None if unreadable => format!("with id {id} (its name needs CAP_SYS_ADMIN)"),
+        None => format!("with id {id}, which has no name,"),
+    };
+    format!("the XDP program {program} of somebody else is attached")
 }
 
 fn steer_program(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {

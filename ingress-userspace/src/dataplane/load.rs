@@ -19,7 +19,7 @@ pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     /// Whether the maps are those of an earlier process.
     pub(super) reused: bool,
-    /// Whether the maps are pinned beside those of an earlier process, which they are to replace.
+    /// Whether the maps are pinned beside the place where they are to be found, until they are filled.
     pub(super) staged: bool,
 }
 
@@ -33,17 +33,21 @@ pub(super) fn load(pins: &Pins, debug: bool) -> Result<Loaded, DataplaneError> {
     let object = object().ok_or(DataplaneError::NotBuilt)?;
     pins.prepare()?;
     let (reused, staged) = match reusable(object, pins)? {
-        Reuse::Nothing => (false, false),
         Reuse::All => (true, false),
+        Reuse::Nothing => (false, true),
         Reuse::Refused(why) => {
             tracing::warn!(
                 target: "genkan::dataplane",
                 "the pinned maps are replaced: {why}; counters and budgets start at zero"
             );
-            pins.stage_maps().map_err(|error| DataplaneError::io("pin new maps", error))?;
             (false, true)
         }
     };
+    // Also where nothing is pinned: a start that fails leaves no maps that look like those of a
+    // process that serves.
+    if staged {
+        pins.stage_maps().map_err(|error| DataplaneError::io("pin new maps", error))?;
+    }
 
     let place = |name| if staged { pins.staged_map(name) } else { pins.map(name) };
     let paths: Vec<_> = map::PINNED.iter().map(|&name| (name, place(name))).collect();

@@ -74,8 +74,6 @@ impl Prepared {
             loads,
             kernel_log,
         };
-        // In maps that are kept they are already.
-        let listeners = if reused { &[] } else { listeners };
         dataplane.own(config, BTreeMap::new(), listeners).await?;
         if staged {
             let switched = dataplane.pins.switch_maps();
@@ -120,7 +118,7 @@ impl Dataplane {
             let address = listener.local_addr();
             let address = address
                 .map_err(|error| DataplaneError::io("ask for a listener's address", error))?;
-            self.set_listener(worker, Family::of(address.ip()), listener)?;
+            self.keep_listener(worker, Family::of(address.ip()), listener)?;
         }
 
         // Before any new route: a VIP must not reach another socket of the host.

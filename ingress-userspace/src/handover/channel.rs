@@ -27,16 +27,14 @@ pub(super) struct Peer {
     pub(super) user: u32,
 }
 
-/// A listening socket that only its owner may connect to; it takes the place of what is at `path`.
+/// A listening socket that only its owner may connect to.
 pub(super) fn listen(path: &Path) -> io::Result<Socket> {
     use std::os::unix::fs::PermissionsExt;
-    let staged = path.with_extension(format!("{}", std::process::id()));
-    let _ = std::fs::remove_file(&staged);
+    let _ = std::fs::remove_file(path);
     let socket = Socket::new(Domain::UNIX, Type::SEQPACKET.cloexec(), None)?;
-    socket.bind(&SockAddr::unix(&staged)?)?;
-    std::fs::set_permissions(&staged, std::fs::Permissions::from_mode(0o600))?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     socket.listen(16)?;
-    std::fs::rename(&staged, path)?;
     Ok(socket)
 }
 
@@ -46,6 +44,8 @@ impl Channel {
     pub(super) fn connect(path: &Path, patience: Option<Duration>) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::SEQPACKET.cloexec(), None)?;
         socket.set_read_timeout(patience)?;
+        // Also for the connection itself: it waits where a process that hangs accepts no more.
+        socket.set_write_timeout(patience)?;
         socket.connect(&SockAddr::unix(path)?)?;
         Ok(Self { socket })
     }

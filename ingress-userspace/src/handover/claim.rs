@@ -15,6 +15,9 @@ use super::channel::Channel;
 use super::holder::Holder;
 use super::{HandoverError, Hello, LOCK, Lent, Message, PATIENCE, VERSION, socket_path};
 
+/// How often a process that serves is asked again when it closes the connection, and when.
+const TRIES: usize = 20;
+const PAUSE: Duration = Duration::from_millis(100);
 /// How much longer than its own limit a draining process may take before it is killed.
 const COURTESY: Duration = Duration::from_secs(10);
 
@@ -32,6 +35,16 @@ pub struct Predecessor {
     pid: i32,
     drain: Duration,
     listeners: Vec<Lent>,
+    directory: PathBuf,
+}
+
+/// A process that others will find: nothing is left to do but to show it.
+#[derive(Debug)]
+pub struct Staged {
+    holder: Holder,
+    socket: PathBuf,
+    /// Until others find this process, none may start.
+    claim: Claim,
 }
 
 /// A process that has given its place away and drains.
@@ -106,20 +119,33 @@ impl Claim {
     ///
     /// When it refuses or does not answer. It serves on then.
     pub fn meet(&self, hello: &Hello) -> Result<Option<Predecessor>, HandoverError> {
-        let Some(channel) = connect(&self.directory, Some(PATIENCE))? else { return Ok(None) };
-        let pid = channel.peer().map_or(0, |peer| peer.pid);
+        let mut pid = 0;
+        for _ in 0..TRIES {
+            let Some(channel) = connect(&self.directory, Some(PATIENCE))? else { return Ok(None) };
+            pid = channel.peer().map_or(0, |peer| peer.pid);
+            match self.ask(channel, pid, hello)? {
+                Answer::Lent(predecessor) => return Ok(Some(predecessor)),
+                Answer::Leaving => return Ok(None),
+                // One that has ended refuses the next connection.
+                Answer::Closed => std::thread::sleep(PAUSE),
+            }
+        }
+        Err(HandoverError::Silent { pid, source: io::ErrorKind::UnexpectedEof.into() })
+    }
+
+    fn ask(&self, channel: Channel, pid: i32, hello: &Hello) -> Result<Answer, HandoverError> {
         let silent = |source| HandoverError::Silent { pid, source };
         let hello = Message::Hello { version: VERSION, hello: hello.clone() };
-        // A process that ended while we asked is nobody.
         if channel.send(&hello).is_err() {
-            return Ok(None);
+            return Ok(Answer::Closed);
         }
         let (count, drain) = match channel.receive().map_err(silent)? {
             Some((Message::Offer { listeners, drain }, _)) => (listeners, drain),
             Some((Message::Refused { reason }, _)) => {
                 return Err(HandoverError::Refused { pid, reason });
             }
-            Some((Message::Leaving, _)) | None => return Ok(None),
+            Some((Message::Leaving, _)) => return Ok(Answer::Leaving),
+            None => return Ok(Answer::Closed),
             Some(_) => return Err(silent(io::Error::other("not an offer"))),
         };
         let mut listeners = Vec::new();
@@ -133,24 +159,44 @@ impl Claim {
                     }));
                 }
                 Some(_) => return Err(silent(io::Error::other("not its listeners"))),
-                None => return Ok(None),
+                None => return Ok(Answer::Closed),
             }
         }
-        Ok(Some(Predecessor { channel, pid, drain, listeners }))
+        let directory = self.directory.clone();
+        Ok(Answer::Lent(Predecessor { channel, pid, drain, listeners, directory }))
     }
 
-    /// Becomes the process that others find, and lets the next one start.
+    /// All that can fail on the way to a process that others find.
     ///
     /// # Errors
     ///
     /// When the socket cannot be made.
-    pub fn hold(self) -> Result<Holder, HandoverError> {
-        let path = socket_path(&self.directory);
-        Holder::listen(&path).map_err(|source| HandoverError::Directory {
-            attempt: "listen on",
-            path,
-            source,
-        })
+    pub fn stage(self) -> Result<Staged, HandoverError> {
+        let socket = socket_path(&self.directory).with_extension(std::process::id().to_string());
+        match Holder::listen(&socket) {
+            Ok(holder) => Ok(Staged { holder, socket, claim: self }),
+            Err(source) => {
+                Err(HandoverError::Directory { attempt: "listen on", path: socket, source })
+            }
+        }
+    }
+}
+
+// === impl Staged ===
+
+impl Staged {
+    /// Becomes the process that others find, and lets the next one start.
+    ///
+    /// # Errors
+    ///
+    /// When the socket cannot take the place of the last one.
+    pub fn show(self) -> Result<Holder, HandoverError> {
+        let Self { holder, socket, claim } = self;
+        let path = socket_path(&claim.directory);
+        match std::fs::rename(&socket, &path) {
+            Ok(()) => Ok(holder),
+            Err(source) => Err(HandoverError::Directory { attempt: "listen on", path, source }),
+        }
     }
 }
 
@@ -179,18 +225,19 @@ impl Predecessor {
     ///
     /// When it is alive and does not answer: then the place is not ours.
     pub fn ready(self) -> Result<Leaving, HandoverError> {
-        let Self { channel, pid, drain, .. } = self;
-        if channel.send(&Message::Ready).is_ok() {
-            match channel.receive() {
-                Ok(Some((Message::Yielded, _)) | None) => {}
-                Ok(Some(_)) => {
-                    let source = io::Error::other("not a word of leaving");
-                    return Err(HandoverError::Silent { pid, source });
-                }
-                Err(source) => return Err(HandoverError::Silent { pid, source }),
+        let Self { channel, pid, drain, directory, .. } = self;
+        let answer = channel.send(&Message::Ready).and_then(|()| channel.receive());
+        let source = match answer {
+            Ok(Some((Message::Yielded, _))) => return Ok(Leaving { channel, pid, drain }),
+            Ok(Some(_)) => io::Error::other("not a word of leaving"),
+            Ok(None) if has_ended(&directory) => return Ok(Leaving { channel, pid, drain }),
+            Ok(None) => io::ErrorKind::UnexpectedEof.into(),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && has_ended(&directory) => {
+                return Ok(Leaving { channel, pid, drain });
             }
-        }
-        Ok(Leaving { channel, pid, drain })
+            Err(error) => error,
+        };
+        Err(HandoverError::Silent { pid, source })
     }
 }
 
@@ -242,6 +289,25 @@ pub fn replace(directory: &Path) -> Result<i32, HandoverError> {
         }
         Err(source) => Err(HandoverError::Silent { pid, source }),
     }
+}
+
+enum Answer {
+    Lent(Predecessor),
+    /// It drains already: it is nobody.
+    Leaving,
+    /// The connection was closed, by its end or for want of something.
+    Closed,
+}
+
+/// Whether nobody listens any more in the place of a process that has closed its connection.
+fn has_ended(directory: &Path) -> bool {
+    for _ in 0..TRIES {
+        if matches!(connect(directory, Some(PAUSE)), Ok(None)) {
+            return true;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    false
 }
 
 fn connect(directory: &Path, patience: Option<Duration>) -> Result<Option<Channel>, HandoverError> {

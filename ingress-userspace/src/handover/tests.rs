@@ -9,12 +9,16 @@ fn hello() -> Hello {
     Hello::new(true).unwrap()
 }
 
+fn hold(directory: &Path) -> Holder {
+    Claim::begin(directory).unwrap().stage().unwrap().show().unwrap()
+}
+
 /// What a process that serves answers, on a thread with a runtime of its own.
 fn serving(
     directory: &Path,
     mut answer: impl FnMut(Request) -> bool + Send + 'static,
 ) -> thread::JoinHandle<()> {
-    let mut holder = Claim::begin(directory).unwrap().hold().unwrap();
+    let mut holder = hold(directory);
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         while answer(runtime.block_on(holder.request())) {}
@@ -34,7 +38,7 @@ fn the_first_process_meets_nobody() {
     let directory = tempfile::tempdir().unwrap();
     let claim = Claim::begin(&directory.path().join("made")).unwrap();
     assert!(claim.meet(&hello()).unwrap().is_none());
-    drop(claim.hold().unwrap());
+    drop(claim.stage().unwrap().show().unwrap());
     // A socket that a dead process left is nobody too.
     let stale = tempfile::tempdir().unwrap();
     drop(channel::listen(&socket_path(stale.path())).unwrap());
@@ -58,7 +62,7 @@ fn of_two_processes_that_start_the_second_says_who_is_first() {
 fn only_the_owner_may_connect() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
-    let _holder = Claim::begin(directory.path()).unwrap().hold().unwrap();
+    let _holder = hold(directory.path());
     for file in [SOCKET, LOCK] {
         let mode = std::fs::metadata(directory.path().join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
@@ -149,7 +153,7 @@ fn a_refusal_comes_with_its_reason() {
 #[test]
 fn another_version_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let _holder = Claim::begin(directory.path()).unwrap().hold().unwrap();
+    let _holder = hold(directory.path());
     let channel = channel::Channel::connect(&socket_path(directory.path()), None).unwrap();
     channel.send(&Message::Hello { version: VERSION + 1, hello: hello() }).unwrap();
     match channel.receive().unwrap() {
@@ -178,7 +182,7 @@ fn a_process_that_is_told_to_stop_meanwhile_gives_way() {
 #[test]
 fn a_process_that_drains_already_is_nobody() {
     let directory = tempfile::tempdir().unwrap();
-    drop(Claim::begin(directory.path()).unwrap().hold().unwrap());
+    drop(hold(directory.path()));
     let claim = Claim::begin(directory.path()).unwrap();
     assert!(claim.meet(&hello()).unwrap().is_none());
     let refused = replace(directory.path()).unwrap_err().to_string();
@@ -189,4 +193,28 @@ fn a_process_that_drains_already_is_nobody() {
 fn nobody_to_replace_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     assert!(matches!(replace(directory.path()), Err(HandoverError::Nobody(_))));
+}
+
+#[test]
+fn a_living_process_that_closes_the_connection_is_not_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let listener = channel::listen(&socket_path(directory.path())).unwrap();
+    let serving = thread::spawn(move || {
+        // As one that cannot start a thread for the conversation; it is asked again.
+        drop(channel::Channel::accept(&listener).unwrap());
+        drop(channel::Channel::accept(&listener).unwrap());
+        let channel = channel::Channel::accept(&listener).unwrap();
+        channel.receive().unwrap();
+        channel.send(&Message::Offer { listeners: 0, drain: DRAIN }).unwrap();
+        // It lives on and does not hear that its successor is ready.
+        channel.receive().unwrap();
+        drop(channel);
+        listener
+    });
+    let claim = Claim::begin(directory.path()).unwrap();
+    let predecessor = claim.meet(&hello()).unwrap().unwrap();
+    let refused = predecessor.ready().unwrap_err();
+    assert!(matches!(refused, HandoverError::Silent { .. }), "{refused}");
+    drop(serving.join().unwrap());
+    assert!(claim.meet(&hello()).unwrap().is_none());
 }

@@ -26,9 +26,10 @@ mod writer;
 
 pub use entry::Entry;
 pub use line::{Kept, Line, Wants};
+pub use writer::Output;
 
 use entry::Values;
-use writer::{Orders, Writer};
+use writer::{Message, Order, Orders, Writer};
 
 /// Batches that wait for the writer, of all workers.
 const QUEUE: usize = 256;
@@ -39,7 +40,7 @@ const LATEST: Duration = Duration::from_millis(100);
 /// The way to the writer thread. The thread ends when the last one is dropped.
 #[derive(Debug, Clone)]
 pub struct AccessLog {
-    batches: SyncSender<Batch>,
+    batches: SyncSender<Message>,
     orders: Arc<Orders>,
 }
 
@@ -85,11 +86,29 @@ impl AccessLog {
         Ok((Self { batches: sender, orders }, thread))
     }
 
-    /// Opens the destination anew, or another one. Done by the writer, before its next line.
+    /// Opens the destination anew. Done by the writer, before its next line.
     pub fn reopen(&self, config: &AccessLogConfig) {
-        self.orders.give(Target::from(config));
+        self.order(Order::Reopen(Target::from(config)));
+    }
+
+    /// Opens another destination, for [`Self::switch`].
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened; lines go on to the one before.
+    pub fn open(config: &AccessLogConfig) -> io::Result<Output> {
+        Output::open(Target::from(config))
+    }
+
+    /// Lines go there from now on.
+    pub fn switch(&self, output: Output) {
+        self.order(Order::Switch(output));
+    }
+
+    fn order(&self, order: Order) {
+        self.orders.give(order);
         // Wakes the writer; one with a full queue is awake.
-        let _ = self.batches.try_send(Batch::default());
+        let _ = self.batches.try_send(Message::Wake);
     }
 
     pub fn recorder(&self, line: Option<Arc<Line>>, counters: Arc<Counters>) -> Recorder {
@@ -160,9 +179,10 @@ impl Recorder {
         let next = Batch { text: Vec::with_capacity(BATCH + BATCH / 4), lines: 0 };
         let full = std::mem::replace(&mut *batch, next);
         let lines = full.lines;
-        match self.log.batches.try_send(full) {
-            Ok(()) => self.counters.log_lines.add(lines),
-            Err(_) => self.counters.log_dropped.add(lines),
+        // What becomes of it from here on is counted by the writer.
+        let message = Message::Lines { batch: full, of: self.counters.clone() };
+        if self.log.batches.try_send(message).is_err() {
+            self.counters.log_dropped.add(lines);
         }
     }
 

@@ -47,8 +47,10 @@ pub struct Counters {
     pub unrouted: Block,
     /// TLS handshakes, by [`Handshake::index`].
     handshakes: [Counter; Handshake::COUNT],
-    /// Access log lines handed over, and those that the writer could not take.
+    /// Access log lines that were written, and that could not be. Counted by the log's writer.
     pub log_lines: Counter,
+    pub log_lost: Counter,
+    /// Access log lines that the writer could not take.
     pub log_dropped: Counter,
     pub upstream: Arc<UpstreamCounters>,
 }

@@ -105,6 +105,10 @@ fn only_a_stuck_process_asks_to_be_replaced() {
     assert!(stuck(&[worker(0)], Err(Silent::Late)).is_some());
     let silent = Worker { silent: 61.0, ..worker(1) };
     assert!(stuck(&[worker(0), silent.clone()], Ok(&view())).unwrap().contains("worker 1"));
+    let empty = View { running: vec![false, false], ..view() };
+    assert!(stuck(&[worker(0)], Ok(&empty)).unwrap().contains("no worker"));
+    let ended = View { draining: true, ..empty };
+    assert_eq!(stuck(&[worker(0)], Ok(&ended)), None);
     let drained = View { draining: true, running: vec![true, false], ..view() };
     assert_eq!(stuck(&[worker(0), silent], Ok(&drained)), None);
 }

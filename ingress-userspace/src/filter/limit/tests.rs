@@ -136,17 +136,26 @@ fn a_flood_of_sources_takes_no_more_than_the_table_and_not_the_place_of_the_busy
 
 #[test]
 fn when_all_places_are_held_a_new_source_is_refused() {
+    const PLACES: usize = 65_536;
     let (table, limits) = (Arc::default(), limits([None, None], Some(1)));
-    let mut held = Vec::new();
-    let full = (0..).find_map(|number| {
+    let (mut held, mut before_first) = (Vec::new(), None);
+    // Sources fall on 4,096 sets of 16 places by chance. With 300,000 of them a set has 73 on
+    // average, and one with fewer than 16 is there once in 10^12 runs: all places are held.
+    for number in 0..300_000 {
         match Table::admit(&table, &limits, client(number), 0) {
             Ok(one) => held.push(one),
-            Err(refused) => return Some(refused),
+            Err(refused) => {
+                assert_eq!(refused, Refused::Full);
+                before_first.get_or_insert(held.len());
+            }
         }
-        None
-    });
-    assert_eq!(full, Some(Refused::Full));
-    assert!(held.len() > 20_000, "{}", held.len());
+    }
+    assert_eq!(held.len(), PLACES);
+    let one_more = Table::admit(&table, &limits, client(300_000), 0);
+    assert_eq!(one_more.err(), Some(Refused::Full));
+    // And nobody is refused early. With an eighth of the places held a set has 2 on average, and a
+    // set with 17 is there once in 4 million runs.
+    assert!(before_first.is_some_and(|held| held > PLACES / 8), "{before_first:?}");
 }
 
 proptest! {

@@ -189,7 +189,7 @@ fn log_that_is_off_writes_nothing_until_it_is_on() {
 
 #[test]
 fn what_the_writer_cannot_take_is_dropped_and_counted() {
-    let (sender, _nobody_reads) = sync_channel(1);
+    let (sender, messages) = sync_channel(1);
     let counters: Arc<Counters> = Arc::default();
     let log = AccessLog { batches: sender, orders: Arc::default() };
     let recorder = log.recorder(Some(Arc::default()), counters.clone());
@@ -199,5 +199,37 @@ fn what_the_writer_cannot_take_is_dropped_and_counted() {
         site.record("/", None);
         site.recorder.flush();
     }
+    assert_eq!((counters.log_dropped.value(), counters.log_lines.value()), (4, 0));
+    drop((site, log));
+    Writer::open(Target::Off, Arc::default()).unwrap().run(&messages);
     assert_eq!((counters.log_dropped.value(), counters.log_lines.value()), (4, 2));
+}
+
+#[test]
+fn lines_that_cannot_be_written_are_counted_as_lost() {
+    let full = Path::new("/dev/full");
+    let (log, thread) = AccessLog::start(&to_file(full)).unwrap();
+    let site = Site::new(&log, &to_file(full));
+    let counters = site.recorder.counters.clone();
+    site.record("/one", None);
+    site.record("/two", None);
+    drop((site, log));
+    thread.join().unwrap();
+    assert_eq!((counters.log_lost.value(), counters.log_lines.value()), (2, 0));
+}
+
+#[test]
+fn another_destination_is_open_before_it_is_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, second) = (directory.path().join("first"), directory.path().join("second"));
+    let (log, thread) = AccessLog::start(&to_file(&first)).unwrap();
+    let site = Site::new(&log, &to_file(&first));
+    let error = AccessLog::open(&to_file(&directory.path().join("missing/access.log")));
+    assert!(error.unwrap_err().to_string().contains("missing/access.log"));
+    log.switch(AccessLog::open(&to_file(&second)).unwrap());
+    site.record("/there", None);
+    drop((site, log));
+    thread.join().unwrap();
+    assert!(std::fs::read_to_string(&second).unwrap().contains("/there"));
+    assert_eq!(std::fs::read_to_string(&first).unwrap(), "");
 }

@@ -6,11 +6,27 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Batch, Target};
+use crate::proxy::counters::Counters;
 
 /// What the control side wants of the writer; the last order counts.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
-    next: Mutex<Option<Target>>,
+    next: Mutex<Option<Order>>,
+}
+
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Open this anew, by its name.
+    Reopen(Target),
+    Switch(Output),
+}
+
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Lines, and where they are counted once they are written or lost.
+    Lines { batch: Batch, of: Arc<Counters> },
+    /// There is an order.
+    Wake,
 }
 
 #[derive(Debug)]
@@ -21,8 +37,12 @@ pub(super) struct Writer {
     failed: bool,
 }
 
+/// An open destination.
 #[derive(Debug)]
-enum Output {
+pub struct Output(Sink);
+
+#[derive(Debug)]
+enum Sink {
     Nowhere,
     Stdout,
     File(File),
@@ -31,11 +51,11 @@ enum Output {
 // === impl Orders ===
 
 impl Orders {
-    pub(super) fn give(&self, target: Target) {
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
+    pub(super) fn give(&self, order: Order) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(order);
     }
 
-    fn take(&self) -> Option<Target> {
+    fn take(&self) -> Option<Order> {
         self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -48,12 +68,16 @@ impl Writer {
     }
 
     /// Until nobody can send any more.
-    pub(super) fn run(mut self, batches: &Receiver<Batch>) {
-        for batch in batches {
-            if let Some(target) = self.orders.take() {
-                self.reopen(target);
+    pub(super) fn run(mut self, messages: &Receiver<Message>) {
+        for message in messages {
+            match self.orders.take() {
+                Some(Order::Reopen(target)) => self.reopen(target),
+                Some(Order::Switch(output)) => self.output = output,
+                None => {}
             }
-            self.write(&batch.text);
+            let Message::Lines { batch, of } = message else { continue };
+            let count = if self.write(&batch.text) { &of.log_lines } else { &of.log_lost };
+            count.add(batch.lines);
         }
     }
 
@@ -65,11 +89,12 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, text: &[u8]) {
-        let written = match &mut self.output {
-            Output::Nowhere => Ok(()),
-            Output::Stdout => io::stdout().lock().write_all(text),
-            Output::File(file) => file.write_all(text),
+    /// Whether all of it was written.
+    fn write(&mut self, text: &[u8]) -> bool {
+        let written = match &mut self.output.0 {
+            Sink::Nowhere => Ok(()),
+            Sink::Stdout => io::stdout().lock().write_all(text),
+            Sink::File(file) => file.write_all(text),
         };
         // Told once, not per batch: a full disk must not fill the other log.
         if let Err(error) = written.as_ref()
@@ -78,22 +103,24 @@ impl Writer {
             tracing::error!(%error, "access log cannot be written");
         }
         self.failed = written.is_err();
+        !self.failed
     }
 }
 
 // === impl Output ===
 
 impl Output {
-    fn open(target: Target) -> io::Result<Self> {
-        match target {
-            Target::Off => Ok(Self::Nowhere),
-            Target::Stdout => Ok(Self::Stdout),
+    pub(super) fn open(target: Target) -> io::Result<Self> {
+        let sink = match target {
+            Target::Off => Ok(Sink::Nowhere),
+            Target::Stdout => Ok(Sink::Stdout),
             Target::File(path) => {
                 let file = OpenOptions::new().create(true).append(true).open(&path);
-                file.map(Self::File).map_err(|error| {
+                file.map(Sink::File).map_err(|error| {
                     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
                 })
             }
-        }
+        };
+        sink.map(Self)
     }
 }

@@ -23,7 +23,8 @@ pub fn export(all: &[Arc<Counters>], out: &mut Exposition) {
     }
     let mut lines = out.counter("genkan_access_log_lines", "Lines of the access log.");
     lines.number(&[("result", "written")], sum(all, |c| &c.log_lines));
-    lines.number(&[("result", "dropped")], sum(all, |c| &c.log_dropped));
+    lines
+        .number(&[("result", "dropped")], sum(all, |c| &c.log_dropped) + sum(all, |c| &c.log_lost));
     UpstreamCounters::export(all.iter().map(|counters| &*counters.upstream), out);
 }
 
