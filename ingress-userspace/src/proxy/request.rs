@@ -4,11 +4,11 @@
 //! |---|---|---|
 //! | read | host (H7) and path (D7), each brought into its one form | 400, 501 for CONNECT |
 //! | route | exact, wildcard, any host; path; default | 404 (C8) |
-//! | measure | the limit of the route for the body; what the client announces | 413 |
 //! | sources | natively here, the allow and deny lists of the route (D21) | 403 |
+//! | measure | the limit of the route for the body; what the client announces | 413 |
+//! | refuse | what configuration closes | 503 (C12, C13) |
 //! | redirect | what has moved, preflights of browsers, then HTTP to HTTPS (T11) | - |
-//! | choose | the canary of the route, or not; the session of the client | - |
-//! | refuse | what configuration or a missing endpoint closes | 503 (C9, C12, C13) |
+//! | choose | the canary of the route, or not; the session of the client | 503 |
 //! | admit | rates, requests at a time, lists, passwords (8.3, D21) | 401, 403, 429 or 503 |
 //! | rewrite | target of the route, header fields (8.5), those of annotations | 400 |
 //! | send | endpoint, connection, request, head of the answer | 502, 503, 504 |
