@@ -2,8 +2,10 @@
 //!
 //! One crate means that the compiler does not check this for us. In: the source of every file
 //! under `ingress-userspace/src`; out: each path that leads to a module which its file must not
-//! know, and each call that a pure module must not make. Tests are free.
+//! know, and each call that a pure module must not make. Tests are free. The table itself is judged
+//! too: a row without a module, and whether ARCHITECTURE.md shows it as it is.
 
+mod document;
 mod paths;
 mod table;
 
@@ -15,21 +17,45 @@ use super::Findings;
 use super::source::{code, line, without_tests, words};
 use crate::workspace;
 use paths::{Path, crate_paths, extern_paths};
-use table::{IMPURE_CALLS, IMPURE_CRATES, IMPURE_STD, Row, row};
+use table::{IMPURE_CALLS, IMPURE_CRATES, IMPURE_STD, Row, TABLE, row};
 
 const SOURCES: &str = "ingress-userspace/src/";
+const ARCHITECTURE: &str = "ARCHITECTURE.md";
 
 pub(super) fn check() -> Result<Findings> {
     let root = workspace::root();
     let mut wrong = Vec::new();
     let mut judged = 0;
-    for file in workspace::files()? {
-        let Some(module) = module(&file) else { continue };
-        let code = without_tests(&code(&fs::read_to_string(root.join(&file))?));
+    let files = workspace::files()?;
+    wrong.extend(without_module(TABLE, &files));
+    let shown = fs::read_to_string(root.join(ARCHITECTURE))?;
+    wrong.extend(document::differences(TABLE, &shown).into_iter().map(at_architecture));
+    for file in &files {
+        let Some(module) = module(file) else { continue };
+        let code = without_tests(&code(&fs::read_to_string(root.join(file))?));
         judged += 1;
         wrong.extend(judge(&module, &code).into_iter().map(|wrong| format!("{file}:{wrong}")));
     }
     Ok(Findings { wrong, summary: format!("{judged} files") })
+}
+
+fn at_architecture((line, what): (usize, String)) -> String {
+    format!("{ARCHITECTURE}:{line}: {what}")
+}
+
+/// Rows that judge nothing: their module has gone or never was.
+fn without_module(table: &[Row], files: &[String]) -> Vec<String> {
+    let is_there = |row: &&Row| {
+        let file = format!("{SOURCES}{}.rs", row.module.replace("::", "/"));
+        files.contains(&file)
+    };
+    table
+        .iter()
+        .filter(|row| !is_there(row))
+        .map(|row| {
+            format!("xtask's layer table has a row for `{}`, which is no module", row.module)
+        })
+        .collect()
 }
 
 /// Module path of a source file; `None` for files that no rule is about.

@@ -1,5 +1,7 @@
+use super::document::differences;
 use super::paths::{crate_paths, extern_paths};
-use super::{judge, module};
+use super::table::{TABLE, row};
+use super::{judge, module, without_module};
 
 fn path(module: &str) -> Vec<String> {
     module.split("::").map(str::to_owned).collect()
@@ -97,4 +99,44 @@ fn tests_and_the_crate_root_are_free() {
     assert_eq!(module("ingress-userspace/src/model/tests.rs"), None);
     assert_eq!(module("ingress-userspace/tests/tls.rs"), None);
     assert_eq!(module("ingress-userspace/src/model/class.rs"), Some(path("model::class")));
+}
+
+#[test]
+fn a_row_without_a_module_is_an_error() {
+    let mut files: Vec<String> = TABLE
+        .iter()
+        .map(|row| format!("ingress-userspace/src/{}.rs", row.module.replace("::", "/")))
+        .collect();
+    assert!(without_module(TABLE, &files).is_empty());
+    files.retain(|file| !file.ends_with("http1/head.rs"));
+    let wrong = without_module(TABLE, &files);
+    assert_eq!(wrong.len(), 1);
+    assert!(wrong[0].contains("`proxy::http1::head`"), "{wrong:?}");
+}
+
+#[test]
+fn the_document_shows_the_table_as_it_is() {
+    let of = |module: &str| row(&path(module)).map(|row| row.layer).unwrap_or_default();
+    let layers: std::collections::BTreeSet<u8> = TABLE.iter().map(|row| row.layer).collect();
+    let mut document =
+        "# Architecture\n\n## Layers\n\n| layer | modules | |\n|---|---|---|\n".to_owned();
+    for layer in layers {
+        let modules = TABLE.iter().filter(|row| row.layer == layer);
+        let modules: Vec<String> = modules.map(|row| format!("`{}`", row.module)).collect();
+        document += &format!("| {layer} name | {} | `pure` |\n", modules.join(", "));
+    }
+    document += "\n## Next\n\n| 9 other | `table` |\n";
+    assert_eq!(differences(TABLE, &document), []);
+
+    let moved = document.replace("`tls`", "`tsl`");
+    let wrong: Vec<String> = differences(TABLE, &moved).into_iter().map(|(_, what)| what).collect();
+    let layer = of("tls");
+    assert_eq!(
+        wrong,
+        [
+            format!("`tls` is in layer {layer} of xtask's table and not here"),
+            format!("`tsl` is not in layer {layer} of xtask's table"),
+        ]
+    );
+    assert_eq!(differences(TABLE, "# Architecture\n").len(), 1);
 }
