@@ -283,7 +283,7 @@ impl Default for Classes {
 // === impl Timeouts ===
 
 impl Default for Timeouts {
-    /// ingress-nginx's defaults (`semantics.md` 8.2, 8.6).
+    /// ingress-nginx's defaults.
     fn default() -> Self {
         Self {
             client_header: Duration::from_secs(60),

@@ -1,6 +1,7 @@
 //! `cargo xtask lint`: everything that is judged without running the product.
 
 mod bpf;
+mod citations;
 mod layers;
 mod lengths;
 mod licences;
@@ -31,6 +32,8 @@ pub(crate) enum Check {
     Layers,
     /// File lengths and `mod.rs`
     Lengths,
+    /// Names of rules and documents in comments, tests and documents
+    Citations,
     /// `unsafe` outside its places, paths of one machine
     Places,
     /// Licences, bans and (where the database can be fetched) advisories of dependencies
@@ -81,6 +84,7 @@ fn one(check: Check, step: &Step) -> Result<Outcome> {
         }
         Check::Layers => findings(layers::check()?),
         Check::Lengths => findings(lengths::check()?),
+        Check::Citations => findings(citations::check()?),
         Check::Places => findings(places::check()?),
         Check::Licences => licences::check(step),
         Check::Clippy => {

@@ -32,7 +32,7 @@ enum Command {
     Setup(setup::Arguments),
     /// The whole way of a request in network namespaces, with real manifests; needs root
     Demo(demo::Arguments),
-    /// Format, clippy for host and kernel code, layers, file lengths, unsafe, licences
+    /// Format, clippy for host and kernel code, layers, file lengths, citations, unsafe, licences
     Lint(lint::Arguments),
     /// Set up, lint, and run every test; ends with the line `N passed, N failed, N skipped`
     Test(test::Arguments),
@@ -59,6 +59,38 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Each command has a row in the document, with its flags and the values that they know.
+    #[test]
+    fn the_document_lists_commands_flags_and_values() {
+        let path = workspace::root().join("deploy/docs/development.md");
+        let document = std::fs::read_to_string(path).expect("the document");
+        for command in Arguments::command().get_subcommands() {
+            let start = format!("| `cargo xtask {}`", command.get_name());
+            let row = document.lines().find(|line| line.starts_with(&start));
+            let row = row.unwrap_or_else(|| panic!("no row {start}"));
+            let words: Vec<&str> =
+                row.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').collect();
+            for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
+                let flag = format!("--{}", argument.get_long().expect("a flag"));
+                assert!(words.contains(&&*flag), "{start}: {flag}");
+                let takes_values = argument.get_action().takes_values();
+                for value in argument.get_possible_values().iter().filter(|_| takes_values) {
+                    assert!(words.contains(&value.get_name()), "{start}: {}", value.get_name());
+                }
+            }
+            for inner in command.get_subcommands() {
+                assert!(words.contains(&inner.get_name()), "{start}: {}", inner.get_name());
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Header fields on their way through the proxy (`semantics.md` 8.5).
+//! Header fields on their way through the proxy (A3).
 //!
 //! Fields of one connection stop here in both directions (RFC 9110 7.6.1). Towards the endpoint,
 //! whatever says who the client is is replaced by what we know; names that a backend could

@@ -58,7 +58,7 @@ pub(super) fn host(text: &str) -> Result<HostPattern, String> {
     Ok(HostPattern::Exact(text.into()))
 }
 
-/// The path of a rule against its type (`semantics.md` 2.4).
+/// The path of a rule against its type (2.4).
 pub(super) fn check_path(path: &str, kind: PathKind) -> Result<(), String> {
     if kind == PathKind::ImplementationSpecific {
         return match path {

@@ -21,7 +21,7 @@ pub struct Problem {
     pub message: String,
 }
 
-/// Stable reasons (`semantics.md` U7 plus those of reading documents); Event reasons later.
+/// Stable reasons of problems, in the form that Kubernetes Events have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
     /// The document is not readable YAML/JSON, or a field has the wrong type.

@@ -9,8 +9,8 @@
 //! | refuse | what configuration closes | 503 (C12, C13) |
 //! | redirect | what has moved, preflights of browsers, then HTTP to HTTPS (T11) | - |
 //! | choose | the canary of the route, or not; the session of the client | 503 |
-//! | admit | rates, requests at a time, lists, passwords (8.3, D21) | 401, 403, 429 or 503 |
-//! | rewrite | target of the route, header fields (8.5), those of annotations | 400 |
+//! | admit | rates, requests at a time, lists, passwords (D21) | 401, 403, 429 or 503 |
+//! | rewrite | target of the route, header fields (A3), those of annotations | 400 |
 //! | send | endpoint, connection, request, head of the answer | 502, 503, 504 |
 //! | answer | fields of the connection removed, HSTS (T13) | 502 |
 //!

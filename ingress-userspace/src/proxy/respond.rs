@@ -52,7 +52,8 @@ fn trailers_only(status: StatusCode) -> Response<ReplyBody> {
     response
 }
 
-/// grpc/doc/http-grpc-status-mapping.md, and RESOURCE_EXHAUSTED for messages beyond our limits.
+/// The table of <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>, and
+/// RESOURCE_EXHAUSTED for messages beyond our limits.
 fn grpc_status(status: StatusCode) -> u16 {
     match status {
         StatusCode::BAD_REQUEST | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => 13,

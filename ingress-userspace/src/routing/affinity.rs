@@ -1,4 +1,4 @@
-//! Sessions: the requests of one client meet one endpoint, told by a cookie (`semantics.md` 8.2).
+//! Sessions: the requests of one client meet one endpoint, told by a cookie (`deploy/docs/annotations.md`).
 //!
 //! Nothing is kept anywhere. The cookie holds a number that leads to an endpoint, and the cluster
 //! for which it does; each node computes the same from it.

@@ -1,4 +1,4 @@
-//! The share of a route's requests that another Service gets (`semantics.md` 8.2).
+//! The share of a route's requests that another Service gets (`deploy/docs/annotations.md`).
 
 use std::sync::Arc;
 

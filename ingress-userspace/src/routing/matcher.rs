@@ -1,4 +1,4 @@
-//! Which of one host's paths takes a request path (`semantics.md` 2.2, 2.3).
+//! Which of one host's paths takes a request path (2.2, 2.3).
 //!
 //! In: the host's rules, each with the way it matches, conflicts already settled. Out: a
 //! [`Matcher`] that finds the winner for a normalised path without allocating. Order: exact; then

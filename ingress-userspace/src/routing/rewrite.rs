@@ -1,4 +1,4 @@
-//! `rewrite-target`: the whole path is replaced (`semantics.md` 8.1).
+//! `rewrite-target`: the whole path is replaced.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -73,7 +73,7 @@ impl fmt::Display for MovedTo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Redirect {
     pub status: u16,
-    /// One trailing slash of the URI is dropped, as ingress-nginx does (`semantics.md` 8.1).
+    /// One trailing slash of the URI is dropped, as ingress-nginx does.
     pub drop_trailing_slash: bool,
     /// TLS ends in front of us, as `force-ssl-redirect` says: whether a port of ours speaks HTTPS
     /// does not matter, and none is named.

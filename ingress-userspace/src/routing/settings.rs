@@ -11,7 +11,7 @@ use crate::config::{BalanceConfig, Compat, Config};
 /// Changed as a whole by [`Compiler::set_settings`](super::Compiler::set_settings).
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// ingress-nginx's behaviour where Ingress leaves it open (`semantics.md` 2.3).
+    /// ingress-nginx's behaviour where Ingress leaves it open (`deploy/docs/rules.md`: "in compat mode").
     pub compat: Compat,
     /// Classes that are ours by the legacy annotation, without an IngressClass (K2).
     pub class_names: Vec<Arc<str>>,

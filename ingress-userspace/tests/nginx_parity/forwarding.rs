@@ -1,4 +1,4 @@
-//! Without annotations: what a pod is told of the client (`semantics.md` 8.5).
+//! Without annotations: what a pod is told of the client (A3).
 
 use genkan::testing::story::Request;
 

@@ -1,4 +1,4 @@
-//! Redirects and rewriting (`semantics.md` 8.1).
+//! Redirects and rewriting.
 
 use genkan::testing::story::Request;
 

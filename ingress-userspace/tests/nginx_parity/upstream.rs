@@ -1,4 +1,4 @@
-//! Bodies and waits towards the pods (`semantics.md` 8.2).
+//! Bodies and waits towards the pods.
 
 use std::time::Duration;
 

@@ -20,6 +20,21 @@ pub(crate) fn code(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// Blanks everything but comments.
+pub(crate) fn comments(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = bytes.to_vec();
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = literal_end(bytes, at).max(at + 1);
+        if !matches!(bytes[at..], [b'/', b'/' | b'*', ..]) {
+            blank(&mut out[at..end]);
+        }
+        at = end;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Blanks items under `#[cfg(test)]` in the output of [`code`].
 pub(crate) fn without_tests(code: &str) -> String {
     const MARK: &str = "#[cfg(test)]";
@@ -150,7 +165,7 @@ fn blank(bytes: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{code, line, without_tests, words};
+    use super::{code, comments, line, without_tests, words};
 
     #[test]
     fn blanks_comments_and_literals_but_keeps_lifetimes_and_lines() {
@@ -161,6 +176,15 @@ mod tests {
         let seen: Vec<&str> = code.split_whitespace().collect();
         assert_eq!(seen, ["a", "e", "&'a", "str"]);
         assert_eq!(code.lines().count(), 3);
+    }
+
+    #[test]
+    fn keeps_comments_only() {
+        let text = "a // b \"c\"\n\"// d\" /* e */ f // é";
+        let comments = comments(text);
+        assert_eq!(comments.len(), text.len());
+        let seen: Vec<&str> = comments.split_whitespace().collect();
+        assert_eq!(seen, ["//", "b", "\"c\"", "/*", "e", "*/", "//", "é"]);
     }
 
     #[test]

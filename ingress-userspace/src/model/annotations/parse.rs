@@ -1,6 +1,6 @@
 //! Grammars of annotation values. Each parser takes the whole value or says what is wrong with it.
 //!
-//! Parsed, never filtered (`requirements.md` 2.6): what comes out is a typed value, and no text of
+//! Parsed, never filtered: what comes out is a typed value, and no text of
 //! an object ends in anything that is interpreted again.
 
 use std::ops::RangeInclusive;

@@ -27,7 +27,7 @@ pub(super) enum Group {
     Access(Scope),
 }
 
-/// How far a key reaches (`semantics.md` 8.0.3).
+/// How far a key reaches (A1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     /// The paths of its Ingress.

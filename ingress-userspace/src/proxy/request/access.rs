@@ -1,4 +1,4 @@
-//! Who gets through to the endpoints of a route, and in which order that is asked (8.3, D21).
+//! Who gets through to the endpoints of a route, and in which order that is asked (D21).
 //!
 //! As ingress-nginx: after redirects and preflights come a missing endpoint, the limits, the lists
 //! and the password. Natively the lists come before everything, so that a restricted host does not

@@ -1,4 +1,4 @@
-//! `server-alias`: more names for the rules of a host (`semantics.md` 8.1).
+//! `server-alias`: more names for the rules of a host.
 //!
 //! An alias is served by the routes of the host that it stands for, the very same ones. It gives
 //! way to rules of its own name, whoever has them, and belongs to the first Ingress that wants it.

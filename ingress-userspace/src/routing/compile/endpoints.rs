@@ -1,4 +1,4 @@
-//! From a Service and its endpoints to a [`Cluster`] (C9, C10, E1-E9, E15).
+//! From a Service and its endpoints to a [`Cluster`] (C9, C10, E1-E4, E6-E9, E15).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

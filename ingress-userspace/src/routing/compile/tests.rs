@@ -1,4 +1,4 @@
-//! The numbered rows of the semantics, by their ids.
+//! The rules of `deploy/docs/rules.md`, by their names.
 
 use std::sync::Arc;
 

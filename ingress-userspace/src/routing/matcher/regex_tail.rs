@@ -1,5 +1,5 @@
 //! The regex rules of one host: longer text first, equally long ones in reverse lexical order
-//! (`semantics.md` 2.3).
+//! (2.3).
 //!
 //! Texts without a special character are compared as they are, because whole hosts of plain paths
 //! turn into regexes by one `rewrite-target`, and an automaton costs a thousand times the memory

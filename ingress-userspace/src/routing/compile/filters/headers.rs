@@ -1,4 +1,4 @@
-//! `custom-headers`: the response headers that a ConfigMap lists (`semantics.md` 8.3).
+//! `custom-headers`: the response headers that a ConfigMap lists.
 //!
 //! All or nothing: browsers take a missing header of a page's security policy for consent, so one
 //! that is not there, not allowed or not readable closes the paths, as in ingress-nginx.

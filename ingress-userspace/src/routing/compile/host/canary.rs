@@ -1,5 +1,5 @@
 //! The canary Ingresses of a host: each of their paths joins the rule of another Ingress with the
-//! same path (`semantics.md` 8.0.8).
+//! same path (A2).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

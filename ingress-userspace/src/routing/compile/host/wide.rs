@@ -1,4 +1,4 @@
-//! What one Ingress says about a whole host (`semantics.md` 8.0.3, C4).
+//! What one Ingress says about a whole host (A1, C4).
 //!
 //! Only the namespace of the first Ingress with rules for the host has a say (D8): what others add
 //! to the host holds for their own paths.

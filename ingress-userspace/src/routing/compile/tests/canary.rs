@@ -1,4 +1,4 @@
-//! Canaries (`semantics.md` 8.0.8).
+//! Canaries (A2).
 
 use super::*;
 use crate::model::Ingress;

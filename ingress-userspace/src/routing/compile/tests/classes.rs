@@ -1,4 +1,4 @@
-//! K1-K8: which Ingresses are ours.
+//! K1-K3, K5, K6, K8: which Ingresses are ours.
 
 use super::World;
 use crate::config::{Classes, Config};

@@ -1,4 +1,4 @@
-//! C1-C14: several Ingresses on one host, and defaults.
+//! C1-C12, C14, C15: several Ingresses on one host, and defaults.
 
 use super::World;
 use crate::model::{Backend, Kind, Object, PathKind, Reason};
