@@ -32,7 +32,7 @@ pub struct Arguments {
     directory: PathBuf,
 
     /// Configuration file: decides which classes and annotations count. Without it the defaults
-    /// hold.
+    /// and the environment hold.
     #[arg(long, env = "GENKAN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -49,12 +49,13 @@ impl Arguments {
     /// When `out` does not take the report.
     pub fn execute(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let overrides = Overrides::from_env(std::env::vars());
-        let config = match &self.config {
-            None => Config::default(),
-            Some(path) => match read::read(path, &overrides) {
-                Ok(config) => config,
-                Err(errors) => return Ok(super::run::refuse(&errors)),
-            },
+        let read = match &self.config {
+            None => read::without_file(&overrides),
+            Some(path) => read::read(path, &overrides),
+        };
+        let config = match read {
+            Ok(config) => config,
+            Err(errors) => return Ok(super::run::refuse(&errors)),
         };
         let report = match examine(&self.directory, &config) {
             Ok(report) => report,

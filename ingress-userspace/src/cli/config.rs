@@ -147,6 +147,17 @@ mod tests {
     }
 
     #[test]
+    fn without_a_file_the_defaults_and_the_environment_hold() {
+        let arguments =
+            Arguments { config: None, set: vec![], changed: true, output: Output::Text };
+        let environment = [("GENKAN_COMPAT".to_owned(), "nginx".to_owned())];
+        let mut out = Vec::new();
+        assert_eq!(arguments.execute(environment, &mut out).unwrap(), ExitCode::SUCCESS);
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(out, "compat  \"nginx\"  # GENKAN_COMPAT\n");
+    }
+
+    #[test]
     fn a_bad_override_is_a_mistake_of_the_caller() {
         let (code, _) = run(true, Output::Text, &[("GENKAN_TIMEOUT__DRAIN", "5s")]);
         assert_eq!(code, ExitCode::from(super::super::USAGE));

@@ -16,7 +16,7 @@ use http::Uri;
 use super::ask::Target;
 use super::{Output, USAGE};
 use crate::admin::explain::{Answer, Request};
-use crate::config::{Config, Overrides, read};
+use crate::config::{Config, ConfigError, Overrides, read};
 use crate::model::{Kind, ObjectRef, Origin, decode};
 use crate::routing::explain::{Candidate, Explanation, Question};
 use crate::routing::{self, Compiler};
@@ -34,8 +34,8 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     manifests: Option<PathBuf>,
 
-    /// Configuration file for `--manifests`: classes, compat mode, VIPs. Without it the defaults
-    /// hold.
+    /// Configuration file for `--manifests`: classes, compat mode, VIPs. Else that of the variable
+    /// `GENKAN_CONFIG`, else the defaults and the environment hold.
     #[arg(long, value_name = "FILE", requires = "manifests")]
     config: Option<PathBuf>,
 
@@ -86,13 +86,9 @@ impl Arguments {
         let mut answer = match &self.manifests {
             None => self.ask(&request)?,
             Some(manifests) => {
-                let overrides = Overrides::from_env(environment);
-                let config = match &self.config {
-                    None => Config::default(),
-                    Some(path) => match read::read(path, &overrides) {
-                        Ok(config) => config,
-                        Err(errors) => return Ok(super::run::refuse(&errors)),
-                    },
+                let config = match self.configuration(environment) {
+                    Ok(config) => config,
+                    Err(errors) => return Ok(super::run::refuse(&errors)),
                 };
                 Answer::new(&compile(manifests, &config)?, &config, &request)
             }
@@ -103,6 +99,22 @@ impl Arguments {
             Output::Json => writeln!(out, "{:#}", serde_json::to_value(&answer)?)?,
         }
         Ok(if answer.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// As `genkan run` reads it. The variable is no default of the flag: a process that is asked has
+    /// a configuration of its own, whatever the environment says.
+    fn configuration(
+        &self,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Config, Vec<ConfigError>> {
+        let environment: Vec<_> = environment.into_iter().collect();
+        let variable = environment.iter().find(|(name, _)| name == "GENKAN_CONFIG");
+        let file = self.config.clone().or_else(|| Some(PathBuf::from(&variable?.1)));
+        let overrides = Overrides::from_env(environment);
+        match file {
+            Some(path) => read::read(&path, &overrides),
+            None => read::without_file(&overrides),
+        }
     }
 
     /// The running process.

@@ -10,7 +10,22 @@ const HEAD: &str = "\
 # Command line
 
 Made from the program's own definition (`genkan help COMMAND` says the same); a test keeps it up to date.
-Exit codes: 0 done, 1 not done or problems found, 2 a mistake of the caller. Answers go to standard output, everything else to standard error.
+Answers go to standard output, everything else to standard error.
+
+## Exit codes
+
+0: done. 1: not done, or the answer is no. 2: a mistake of the caller (an unknown argument, a configuration that is refused, for `check` and `convert` a file that is not there).
+
+| command | 1 also means |
+|---|---|
+| `run` | a second signal ended it before what ran was finished |
+| `check` | at least one problem |
+| `convert` | something could not be converted; the rest is printed |
+| `explain` | the request would be answered with an error, or no VIP admits its client and serves its port; a redirect is 0 |
+| `flow` | the packet would be dropped, or its connection refused |
+| `status` | the process is not ready |
+| `probe` | the process is not live, or not ready |
+| `reload` | the new process ended before it was ready; the old one serves on |
 ";
 
 /// The whole page.

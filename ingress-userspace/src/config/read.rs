@@ -69,7 +69,7 @@ pub fn read(path: &Path, overrides: &Overrides) -> Result<Config, Vec<ConfigErro
 ///
 /// As [`read`].
 pub fn without_file(overrides: &Overrides) -> Result<Config, Vec<ConfigError>> {
-    parse("", Path::new("defaults"), overrides)
+    parse("vips: []", Path::new("defaults"), overrides)
 }
 
 /// [`read`] for a text that is there already; `path` only names it.

@@ -44,16 +44,26 @@ endpoints:
 const CONFIG: &str = "vips: [{name: edge, addresses: [203.0.113.80], deny: [198.51.100.0/24]}]\n";
 
 fn run(arguments: &[&str]) -> (ExitCode, String) {
+    run_with(|config| (vec!["--config".to_owned(), config.to_owned()], vec![]), arguments)
+}
+
+/// `given`: flags and environment, from the path of the configuration file.
+fn run_with(
+    given: impl FnOnce(&str) -> (Vec<String>, Vec<(String, String)>),
+    arguments: &[&str],
+) -> (ExitCode, String) {
     let dir = tempfile::tempdir().unwrap();
     let (manifests, config) = (dir.path().join("m"), dir.path().join("genkan.yaml"));
     std::fs::create_dir(&manifests).unwrap();
     std::fs::write(manifests.join("shop.yaml"), MANIFESTS).unwrap();
     std::fs::write(&config, CONFIG).unwrap();
     let (manifests, config) = (manifests.to_str().unwrap(), config.to_str().unwrap());
-    let always = ["explain", "--manifests", manifests, "--config", config];
-    let arguments = Alone::parse_from(always.iter().chain(arguments)).arguments;
+    let (flags, environment) = given(config);
+    let always = ["explain", "--manifests", manifests].into_iter();
+    let all = always.chain(flags.iter().map(String::as_str)).chain(arguments.iter().copied());
+    let arguments = Alone::parse_from(all).arguments;
     let mut out = Vec::new();
-    let code = arguments.execute([], &mut out).unwrap();
+    let code = arguments.execute(environment, &mut out).unwrap();
     let out = String::from_utf8(out).unwrap();
     (code, out.replace(&format!("{manifests}/"), ""))
 }
@@ -95,6 +105,25 @@ fn an_error_or_a_refused_client_is_exit_code_1() {
     let (code, out) = run(&["http://shop.example:8080/"]);
     assert_eq!(code, ExitCode::FAILURE);
     assert!(out.contains("the port is not served so"), "{out}");
+}
+
+#[test]
+fn the_configuration_is_that_of_the_flag_then_of_the_variable_then_the_defaults() {
+    let variable = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+    let asked = ["http://shop.example/", "--client", "198.51.100.7"];
+    let (code, out) = run_with(|file| (vec![], variable("GENKAN_CONFIG", file)), &asked);
+    assert_eq!(code, ExitCode::FAILURE, "{out}");
+    assert!(out.contains("denied by 198.51.100.0/24"), "{out}");
+
+    let flag = |file: &str| vec!["--config".to_owned(), file.to_owned()];
+    let (_, out) = run_with(|file| (flag(file), variable("GENKAN_CONFIG", "none-such")), &asked);
+    assert!(out.contains("denied by 198.51.100.0/24"), "{out}");
+
+    let (code, out) = run_with(|_| (vec![], vec![]), &asked);
+    assert_eq!(code, ExitCode::SUCCESS, "{out}");
+    let classes = variable("GENKAN_CLASSES__NAMES", "[other]");
+    let (code, out) = run_with(|_| (vec![], classes), &asked);
+    assert_eq!(code, ExitCode::FAILURE, "{out}");
 }
 
 #[test]
