@@ -64,4 +64,14 @@ mod tests {
         assert!(!Descriptors::within(4 * (number + 1)).are_scarce(&file));
         assert!(!Descriptors::within(number).have_room(&file));
     }
+
+    #[test]
+    fn the_alert_comes_before_connections_wait() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/alerts/genkan.yaml");
+        let alerts = std::fs::read_to_string(path).unwrap();
+        let (_, rest) = alerts.split_once("process_open_fds / process_max_fds > 0.").unwrap();
+        let tenths: u64 = rest.split(' ').next().unwrap().parse().unwrap();
+        assert!((1..10).contains(&tenths), "one digit is expected");
+        assert!(tenths * 100 < Descriptors::within(1000).reserved, "{tenths}");
+    }
 }

@@ -70,6 +70,33 @@ fn the_tests_that_the_document_names_exist() {
     }
 }
 
+/// "Where an annotation lives": every key that is read, once, and files that are there.
+#[test]
+fn the_architecture_says_where_each_key_is_parsed_compiled_and_applied() {
+    let root = FilePath::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("../ARCHITECTURE.md")).unwrap();
+    let (_, section) = text.split_once("### Where an annotation lives\n").expect("the section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let quoted = |cell: &str| -> Vec<String> {
+        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let mut listed = Vec::new();
+    for row in section.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<Vec<String>> = row.trim_matches('|').split(" | ").map(quoted).collect();
+        let [keys, files @ ..] = &cells[..] else { panic!("{row}") };
+        assert_eq!(files.len(), 3, "{row}");
+        for file in files.iter().flatten() {
+            assert!(root.join(format!("src/{file}.rs")).is_file(), "{file}");
+        }
+        listed.extend(keys.iter().cloned());
+    }
+    listed.sort_unstable();
+    let read = KEYS.iter().filter(|key| matches!(key.effect, Effect::Read(_)));
+    let mut known: Vec<String> = read.flat_map(Key::names).map(str::to_owned).collect();
+    known.sort_unstable();
+    assert_eq!(listed, known, "ARCHITECTURE.md is to be brought up to date");
+}
+
 fn read_sources(directory: &FilePath, sources: &mut String) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
