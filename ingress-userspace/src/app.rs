@@ -36,7 +36,7 @@ use crate::net::descriptors;
 use crate::proxy;
 use crate::proxy::access_log::{self, AccessLog};
 use crate::snapshot::Publisher;
-use crate::telemetry::budget;
+use crate::telemetry::{self, budget};
 use crate::tls;
 use crate::upstream::ClientTls;
 
@@ -208,7 +208,7 @@ impl App {
                 ask = self.asks.next() => if self.answer(ask, false) {
                     return self.leave(Leave::Stopped).await;
                 },
-                _ = cut_short.tick() => budget::tell(),
+                _ = cut_short.tick() => telemetry::tell(),
                 signal = self.signals.next() => match signal {
                     Signal::Stop => return self.leave(Leave::Stopped).await,
                     Signal::Reread => {
@@ -339,7 +339,7 @@ impl App {
                     self.answer(ask, true);
                 }
                 () = beat(&mut pulse), if why == Leave::Stopped => self.say_alive(),
-                _ = cut_short.tick() => budget::tell(),
+                _ = cut_short.tick() => telemetry::tell(),
                 signal = self.signals.next() => match signal {
                     Signal::Stop => {
                         signals += 1;

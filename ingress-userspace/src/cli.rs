@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::telemetry::{self, Format};
+use crate::telemetry::{self, Format, Patience};
 
 pub mod ask;
 pub mod check;
@@ -107,10 +107,16 @@ impl Cli {
         self,
         serve: impl FnOnce(RunOptions) -> anyhow::Result<ExitCode>,
     ) -> anyhow::Result<ExitCode> {
-        if let Err(error) = telemetry::init(&self.log, self.log_format) {
-            eprintln!("error: --log: {error}");
-            return Ok(ExitCode::from(USAGE));
-        }
+        let serves = matches!(self.command, Command::Run(_));
+        let patience = if serves { Patience::Serves } else { Patience::Waits };
+        // Until all is said.
+        let _log = match telemetry::init(&self.log, self.log_format, patience) {
+            Ok(log) => log,
+            Err(error) => {
+                eprintln!("error: --log: {error}");
+                return Ok(ExitCode::from(USAGE));
+            }
+        };
         match self.command {
             Command::Run(arguments) => match arguments.into_options(std::env::vars()) {
                 Ok(options) => {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use genkan::admin::status::Status;
 use genkan::net::cpu::allowed;
 use genkan::testing::backend;
 use genkan::testing::deadline::{DEADLINE, eventually, eventually_some};
@@ -114,7 +115,7 @@ fn worker_panics_and_another_takes_its_slot() {
         });
         story.process().signal(Signal::SIGUSR2);
         eventually("the panic of the worker is reported", || {
-            story.log().matches("panicked").count() >= round
+            story.log().matches("panicked: asked").count() >= round
         });
         let [gone, stays] = &mut sessions;
         assert!(gone.get("shop.example", "/").is_err());
@@ -204,6 +205,26 @@ fn no_bpf_serves_and_says_what_is_missing() {
         let denied = denied.send(&story.lab.pods[1], SocketAddr::new(vip, 80));
         assert!(denied.is_err(), "{denied:?}");
     }
+    assert_eq!(story.terminate().code(), Some(0));
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let Some(mut story) = story() else { return };
+    story.start_with_a_stuck_log();
+    // More problems than the pipe holds.
+    let bad = |number: usize| {
+        let name = format!("bad-{number}");
+        Ingress::new(&name).rule("shop.example", "no-path", "pods").yaml()
+    };
+    let bad: Vec<String> = (0..1000).map(bad).collect();
+    story.manifests.write("bad.yaml", &bad.join("---\n"));
+    let more = Ingress::new("more").rule("more.example", "/", "pods");
+    story.manifests.write("more.yaml", &more.yaml());
+    story.wait_for_status("more.example", "/", 200);
+    assert_serves(&story);
+    let status: Status = story.admin().document("/status?lists=").unwrap();
+    assert!(status.configuration.problems >= 1000, "{:?}", status.configuration);
     assert_eq!(story.terminate().code(), Some(0));
 }
 

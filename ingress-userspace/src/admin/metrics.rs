@@ -15,7 +15,7 @@ use super::ready;
 use super::status::{Interface, Steer};
 use crate::metrics::{Exposition, Form, process};
 use crate::routing::{ClusterState, Snapshot};
-use crate::telemetry::budget;
+use crate::telemetry::{budget, lines};
 
 /// What the series of requests are told apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,6 +52,11 @@ pub(super) fn text(
     }
     out.counter("genkan_log_lines_suppressed", "Diagnostics that one place wrote too often.")
         .number(&[], budget::dropped());
+    out.counter(
+        "genkan_log_lines_dropped",
+        "Diagnostics that standard error did not take in time.",
+    )
+    .number(&[], lines::dropped());
     out.finish()
 }
 

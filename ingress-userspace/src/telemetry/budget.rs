@@ -16,7 +16,7 @@ use tracing_subscriber::layer::Context;
 
 /// Target of lines without a bound.
 pub const PROBLEMS: &str = "genkan::problems";
-/// How often [`tell`] is to be called.
+/// How often [`tell`](super::tell) is to be called.
 pub const WINDOW: Duration = Duration::from_secs(10);
 const LINES: u64 = 20;
 
@@ -45,7 +45,7 @@ pub fn dropped() -> u64 {
 }
 
 /// Writes one line for each call site that was cut short since the last call.
-pub fn tell() {
+pub(super) fn tell() {
     let cut = ledger(|ledger| ledger.settle(Instant::now()));
     for (metadata, lines) in cut {
         let (file, line) = (metadata.file().unwrap_or_default(), metadata.line().unwrap_or(0));

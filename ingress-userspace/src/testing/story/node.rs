@@ -32,9 +32,20 @@ impl Story {
 
     /// As [`Self::start`], with the standard output into a shell command, which may end before it.
     pub fn start_into(&mut self, reader: &str) -> &mut Self {
-        let script = format!("exec \"$0\" \"$@\" > >({reader})");
+        self.start_by(&format!("exec \"$0\" \"$@\" > >({reader})"))
+    }
+
+    /// As [`Self::start`]; from then on nobody reads its standard error.
+    pub fn start_with_a_stuck_log(&mut self) -> &mut Self {
+        // Holds the pipe as long as the process runs, whose id is that of the shell.
+        let hold = "exec tail --pid=$$ -f /dev/null";
+        let reader = format!("echo \"$line\" >&2; [[ $line == *'{READY}'* ]] && {hold}");
+        self.start_by(&format!("exec \"$0\" \"$@\" 2> >(while read -r line; do {reader}; done)"))
+    }
+
+    fn start_by(&mut self, script: &str) -> &mut Self {
         let arguments = self.run_arguments();
-        let mut all = vec!["-c", &script, self.program.to_str().unwrap()];
+        let mut all = vec!["-c", script, self.program.to_str().unwrap()];
         all.extend(arguments.iter().map(String::as_str));
         let process = self.edge().spawn("bash", &all);
         process.wait_for_line(READY, DEADLINE);
