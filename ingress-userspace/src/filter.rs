@@ -8,6 +8,7 @@ pub mod cors;
 pub mod headers;
 pub mod limit;
 pub mod redirect;
+pub mod request_id;
 pub mod target;
 
 use std::sync::Arc;

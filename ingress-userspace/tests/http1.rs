@@ -195,3 +195,47 @@ fn request_of_a_client_that_left_is_logged_with_its_route_and_endpoint() {
     assert_eq!(line["route"], "default/a.example/rules[0].paths[0]");
     assert_eq!(line["endpoint"], backend.address().to_string());
 }
+
+#[test]
+fn every_request_that_could_be_read_has_an_id_in_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("access.log");
+    let to = AccessLogTarget::File(file.clone());
+    let (log, _) = AccessLog::start(&AccessLogConfig { to, ..Default::default() }).unwrap();
+    let edge = Edge::builder().access_log(log).start();
+    let backend = Backend::http1("pod");
+    edge.route("a.example", &backend);
+    let mut ids = Vec::new();
+    for (number, head) in [
+        "GET / HTTP/1.1\r\nHost: a.example\r\n",
+        "GET / HTTP/1.1\r\nHost: other.example\r\n",
+        "GET / HTTP/1.1\r\nHost: other.example\r\nX-Request-ID: of-the-client\r\n",
+        "GET /%zz HTTP/1.1\r\nHost: a.example\r\n",
+        "no head at all\r\n",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = connect(&edge);
+        client.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
+        client.read_to_end(&mut Vec::new()).unwrap();
+        let line = eventually_some("the line is there", || {
+            Some(std::fs::read_to_string(&file).ok()?.lines().nth(number)?.to_owned())
+        });
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        ids.push((
+            line["status"].as_u64().unwrap(),
+            line["request_id"].as_str().map(str::to_owned),
+        ));
+    }
+    let statuses: Vec<u64> = ids.iter().map(|(status, _)| *status).collect();
+    assert_eq!(statuses, [200, 404, 404, 400, 400]);
+    let ids: Vec<Option<String>> = ids.into_iter().map(|(_, id)| id).collect();
+    let sent = backend.requests()[0].headers["x-request-id"].to_str().unwrap().to_owned();
+    assert_eq!(ids[0], Some(sent));
+    assert_eq!(ids[2].as_deref(), Some("of-the-client"));
+    for id in [&ids[1], &ids[3]] {
+        assert_eq!(id.as_ref().map(String::len), Some(32), "{ids:?}");
+    }
+    assert_eq!(ids[4], None);
+}

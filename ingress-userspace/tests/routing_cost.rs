@@ -1,9 +1,10 @@
-//! What a lookup and an edit cost in allocations, whatever the number of hosts.
+//! What a lookup, an edit and the id of a request cost in allocations, whatever the number of hosts.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use genkan::config::{Compat, Config};
+use genkan::filter::request_id;
 use genkan::model::Object;
 use genkan::routing::fixture::{ingress, ready_service, upserts};
 use genkan::routing::{Compiler, RequestHost, Settings, host, path};
@@ -127,4 +128,17 @@ fn cloning_a_snapshot_copies_pointers_only() {
     let (count, copy) = allocations(|| compiler.snapshot().clone());
     assert_eq!(count, 0);
     assert!(copy.route(RequestHost::Name("h1.example"), "/").is_some());
+}
+
+#[test]
+fn the_id_of_a_request_allocates_nothing() {
+    let with = |id: &'static str| {
+        let field = (http::HeaderName::from_static("x-request-id"), id.parse().unwrap());
+        http::HeaderMap::from_iter([field])
+    };
+    let (none, uuid) = (http::HeaderMap::new(), with("7d444840-9dc0-11d1-b245-5ffdce74fad2"));
+    for (headers, length) in [(&none, 32), (&uuid, 36), (&with("a b"), 32)] {
+        let (count, id) = allocations(|| request_id::of(headers));
+        assert_eq!((count, id.len()), (0, length));
+    }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use genkan::config::Config;
 use genkan::testing::backend::{Answer, Backend};
 use genkan::testing::ca::TestCa;
 use genkan::testing::client::{self, PATIENCE};
@@ -96,6 +97,30 @@ async fn the_handshake_is_relayed_with_its_fields() {
         assert!(answer.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{answer}");
     }
     drop(backend);
+}
+
+#[tokio::test]
+async fn the_answer_has_what_its_ingress_wants_of_answers() {
+    let allow = |config: &mut Config| config.headers.allowed_custom = vec!["X-Team".to_owned()];
+    let (edge, backend) = (Edge::builder().config(allow).start(), Backend::http1("pod"));
+    edge.apply(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {namespace: default, name: own}\n\
+         data: {X-Team: a}\n",
+    );
+    edge.service("pod", None, &[backend.address()]);
+    edge.apply(&format!(
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  namespace: default\n  \
+         name: ws\n  annotations:\n    genkan.io/custom-headers: default/own\n    \
+         genkan.io/enable-cors: \"true\"\nspec:\n  rules:\n  - host: {HOST}\n    \
+         http: {{paths: [{{path: /, pathType: Prefix, \
+         backend: {{service: {{name: pod, port: {{number: 80}}}}}}}}]}}\n"
+    ));
+    let fields = format!("Connection: Upgrade\r\nUpgrade: websocket\r\n{KEY}");
+    let (answer, _stream) = handshake(&edge, &fields).await;
+    assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+    for field in ["x-team: a", "access-control-allow-origin: *", "connection: upgrade"] {
+        assert!(answer.contains(&format!("\r\n{field}\r\n")), "{field}: {answer}");
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
+use super::request_id::X_REQUEST_ID;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -16,11 +18,7 @@ const X_FORWARDED_SCHEME: HeaderName = HeaderName::from_static("x-forwarded-sche
 const X_ORIGINAL_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-original-forwarded-for");
 const X_ORIGINAL_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-original-forwarded-host");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_SCHEME: HeaderName = HeaderName::from_static("x-scheme");
-
-/// Longest `X-Request-ID` that is taken over.
-const REQUEST_ID: usize = 128;
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +29,8 @@ pub struct Origin<'a> {
     pub https: bool,
     /// The host as the client sent it; absent in HTTP/1.0 only.
     pub host: Option<&'a HeaderValue>,
+    /// [`request_id::of`](super::request_id::of) the request.
+    pub request_id: &'a [u8],
 }
 
 /// What one pass over the names of a head finds. Most heads have little of it, and each question to
@@ -66,11 +66,6 @@ pub fn to_upstream(headers: &mut HeaderMap, origin: Origin<'_>) -> bool {
     }
     forward(headers, &found, origin);
     asked
-}
-
-/// The id of a request as [`to_upstream`] has left it.
-pub fn request_id_of(headers: &HeaderMap) -> Option<&HeaderValue> {
-    headers.get(X_REQUEST_ID)
 }
 
 /// Makes an endpoint's header fields into those for the client. `switching`: of a 101.
@@ -210,8 +205,10 @@ fn forward(headers: &mut HeaderMap, found: &Found, origin: Origin<'_>) {
         }
         None => {}
     }
-    if !(found.request_id && has_sane_id(headers)) {
-        headers.insert(X_REQUEST_ID, request_id());
+    let kept = found.request_id
+        && headers.get(X_REQUEST_ID).is_some_and(|id| id.as_bytes() == origin.request_id);
+    if !kept && let Ok(id) = HeaderValue::from_bytes(origin.request_id) {
+        headers.insert(X_REQUEST_ID, id);
     }
 }
 
@@ -230,29 +227,6 @@ fn keep_original(headers: &mut HeaderMap, name: &HeaderName, original: HeaderNam
     if let Some(value) = joined {
         headers.insert(original, value);
     }
-}
-
-fn has_sane_id(headers: &HeaderMap) -> bool {
-    let mut ids = headers.get_all(X_REQUEST_ID).iter();
-    matches!((ids.next(), ids.next()), (Some(id), None) if is_sane(id))
-}
-
-/// A request id of the client that is safe in logs and headers of any backend.
-fn is_sane(id: &HeaderValue) -> bool {
-    (1..=REQUEST_ID).contains(&id.len())
-        && id.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(b))
-}
-
-/// 32 hex digits.
-fn request_id() -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut bits = fastrand::u128(..);
-    let text: [u8; 32] = std::array::from_fn(|_| {
-        let digit = DIGITS[(bits & 15) as usize];
-        bits >>= 4;
-        digit
-    });
-    HeaderValue::from_bytes(&text).expect("hex digits are a header value")
 }
 
 #[cfg(test)]

@@ -28,7 +28,6 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
-use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::body::{ReplyBody, RequestBody};
@@ -37,6 +36,7 @@ use super::error::Failure;
 use crate::config::PortProtocol;
 use crate::filter::headers::{self, Origin};
 use crate::filter::limit::Held;
+use crate::filter::request_id::{self, RequestId};
 use crate::filter::{self, cors, redirect, target};
 use crate::routing::access::Auth;
 use crate::routing::{self, Action, Cluster, ClusterId, RequestHost, Route, Snapshot};
@@ -96,8 +96,8 @@ pub struct Outcome {
     pub cluster: Option<ClusterId>,
     /// The endpoint that answered, or was tried last, and how many were.
     pub tried: Attempts,
-    /// `X-Request-ID` that the endpoint gets; empty when none is asked.
-    pub request_id: SmallVec<[u8; 36]>,
+    /// For the log, and the `X-Request-ID` that an endpoint gets. Empty when no head could be read.
+    pub request_id: RequestId,
     /// From sending the request to the head of the endpoint's answer, retries included.
     pub upstream: Option<Duration>,
     /// What an origin that may read the answer is told.
@@ -131,6 +131,11 @@ impl Connection {
 // === impl Outcome ===
 
 impl Outcome {
+    /// Of a request with these header fields, of which nothing else is known.
+    pub fn begin(headers: &HeaderMap) -> Self {
+        Self { request_id: request_id::of(headers), ..Self::default() }
+    }
+
     /// Adds what the route says about each of its answers. `failure`: the answer is ours.
     pub fn complete(&self, failure: Option<Failure>, fields: &mut HeaderMap) {
         let Some(filters) = self.route.as_ref().and_then(|route| route.filters.as_deref()) else {
@@ -150,8 +155,9 @@ impl Outcome {
     }
 }
 
-/// Serves one request. Never fails: a [`Failure`] becomes its answer. `outcome` is up to date also
-/// when this is dropped, because the client has gone.
+/// Serves one request, of which `outcome` has [begun](Outcome::begin). Never fails: a [`Failure`]
+/// becomes its answer. `outcome` is up to date also when this is dropped, because the client has
+/// gone.
 pub async fn serve(
     context: &ProxyContext,
     connection: &Connection,
@@ -162,8 +168,11 @@ pub async fn serve(
     assert!(!request.headers().contains_key(PANIC), "asked to panic by a test");
     let reply = answer(context, connection, request, outcome).await;
     let mut reply = reply.unwrap_or_else(Reply::Failed);
-    if let Reply::Response(response) = &mut reply {
-        outcome.complete(None, response.headers_mut());
+    // A 101 is an answer like others: ingress-nginx's `more_set_headers` asks for no status.
+    match &mut reply {
+        Reply::Response(response) => outcome.complete(None, response.headers_mut()),
+        Reply::Switch { head, .. } => outcome.complete(None, head.headers_mut()),
+        Reply::Failed(_) => {}
     }
     reply
 }
@@ -241,10 +250,14 @@ async fn answer(
     }
 
     *request.uri_mut() = target_of(route, &uri, &path)?;
-    let upgrade = prepare(&mut request, connection, named.as_ref());
-    if let Some(id) = headers::request_id_of(request.headers()) {
-        outcome.request_id.extend_from_slice(id.as_bytes());
-    }
+    let origin = Origin {
+        peer: &connection.peer_text,
+        port: &connection.port_text,
+        https,
+        host: named.as_ref(),
+        request_id: &outcome.request_id,
+    };
+    let upgrade = prepare(&mut request, origin);
     if let Some(filters) = filters {
         filter::apply(request.headers_mut(), filters, route.rewrite.is_some());
     }
@@ -257,22 +270,19 @@ async fn answer(
     outcome.upstream = Some(sent.elapsed());
     let answered = answered?;
     let set_cookie = session
-        .and_then(|session| session.set_cookie(outcome.tried.session, cluster, route, https))
-        .map(|cookie| (SET_COOKIE, cookie));
+        .and_then(|session| session.set_cookie(outcome.tried.session, cluster, route, https));
+    let hsts = route.hsts.as_deref().filter(|_| https);
     match answered {
         Answer::Response(response) => {
             let mut response = response.map(ReplyBody::Upstream);
             check_framing(response.headers())?;
             headers::from_upstream(response.headers_mut(), false);
-            response.headers_mut().extend(set_cookie);
-            if https && let Some(hsts) = hsts(route) {
-                response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
-            }
+            add(response.headers_mut(), set_cookie, hsts);
             Ok(Reply::Response(response))
         }
         Answer::Switch { mut head, tunnel } => {
             headers::from_upstream(head.headers_mut(), true);
-            head.headers_mut().extend(set_cookie);
+            add(head.headers_mut(), set_cookie, hsts);
             Ok(Reply::Switch { head, upstream: tunnel, idle: timeouts.read })
         }
     }
@@ -328,17 +338,7 @@ fn target_of(route: &Route, uri: &Uri, path: &str) -> Result<Uri, Failure> {
 }
 
 /// True: the request asks for another protocol.
-fn prepare(
-    request: &mut Request<RequestBody>,
-    connection: &Connection,
-    host: Option<&HeaderValue>,
-) -> bool {
-    let origin = Origin {
-        peer: &connection.peer_text,
-        port: &connection.port_text,
-        https: connection.protocol == PortProtocol::Https,
-        host,
-    };
+fn prepare(request: &mut Request<RequestBody>, origin: Origin<'_>) -> bool {
     let upgrade = headers::to_upstream(request.headers_mut(), origin);
     let body = request.body();
     let unframed = !body.is_end_stream() && body.size_hint().exact().is_none();
@@ -360,6 +360,12 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Failure> {
     Ok(())
 }
 
-fn hsts(route: &Route) -> Option<HeaderValue> {
-    HeaderValue::from_str(route.hsts.as_deref()?).ok()
+/// What is ours in an endpoint's answer: the session, and T13.
+fn add(headers: &mut HeaderMap, set_cookie: Option<HeaderValue>, hsts: Option<&str>) {
+    if let Some(cookie) = set_cookie {
+        headers.append(SET_COOKIE, cookie);
+    }
+    if let Some(hsts) = hsts.and_then(|hsts| HeaderValue::from_str(hsts).ok()) {
+        headers.insert(STRICT_TRANSPORT_SECURITY, hsts);
+    }
 }

@@ -82,7 +82,8 @@ variables! {
     Pod = "pod";
     /// Endpoints and connections tried, when there was more than one.
     Attempts = "attempts";
-    /// `X-Request-ID` that the endpoint got.
+    /// Id of the request: `X-Request-ID` of the client if it is fit for it, else one of ours. An
+    /// endpoint gets the same.
     RequestId = "request_id";
     /// `Referer` of the request.
     Referer = "referer";

@@ -97,7 +97,7 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
         *self.requests += 1;
         let mut asker = Asker::of(&head, self.state.wants());
         asker.keep_alive &= *self.requests < self.settings.limits.keep_alive_requests;
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome::begin(&head.headers);
         let reply = self.serve(head, &mut outcome).await;
         self.finish(asker, reply, outcome).await
     }

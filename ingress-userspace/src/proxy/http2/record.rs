@@ -41,7 +41,7 @@ impl Record {
     ) -> Self {
         let kept = Kept::of(request.headers(), state.wants());
         Self {
-            outcome: Outcome::default(),
+            outcome: Outcome::begin(request.headers()),
             state,
             connection,
             started: Instant::now(),
