@@ -3,7 +3,7 @@
 //! A Secret is looked into when an Ingress names it, once for each version of it. Whatever keeps
 //! anybody from coming in leaves the filters as they are: they refuse everybody (C13).
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::htpasswd::{Fault, Users};
 use crate::model::{Problem, Reason, RuleId, SecretData};
@@ -32,6 +32,10 @@ struct Read {
     faults: Vec<Fault>,
 }
 
+/// The filters of an Ingress with its users, made once for each version of these.
+#[derive(Debug, Default)]
+pub(super) struct Admitting(Mutex<Option<(Arc<Users>, Arc<Filters>)>>);
+
 /// The Secret that the passwords of an Ingress come from.
 pub(super) fn secret_of(record: &Record) -> Option<SecretKey> {
     let auth = &record.ingress.options.access.auth;
@@ -39,20 +43,22 @@ pub(super) fn secret_of(record: &Record) -> Option<SecretKey> {
     Some((record.order.object.namespace.clone(), secret.name.clone()))
 }
 
-/// The filters of the routes of an Ingress, with those who may come in.
+/// The filters of the routes of an Ingress, with those who may come in: one value for all routes.
 pub(super) fn filters(record: &Record, secrets: &Secrets) -> Option<Arc<Filters>> {
     let filters = record.filters()?;
     let auth = &record.ingress.options.access.auth;
     if !auth.basic {
         return Some(filters);
     }
-    let realm = auth.realm.as_deref().unwrap_or_default();
-    let basic = users(record, secrets).ok().and_then(|read| Basic::new(read.users.clone(), realm));
-    let mut filters = Filters::clone(&filters);
-    if let (Some(access), Some(basic)) = (&mut filters.access, basic) {
-        access.auth = Auth::Basic(basic);
-    }
-    Some(Arc::new(filters))
+    let users = users(record, secrets).ok().map(|read| &read.users);
+    let with_users = |users: &Arc<Users>| {
+        let basic = Basic::new(users.clone(), auth.realm.as_deref().unwrap_or_default())?;
+        let mut filters = Filters::clone(&filters);
+        filters.access.as_mut()?.auth = Auth::Basic(basic);
+        Some(Arc::new(filters))
+    };
+    let admitting = record.admitting.get(users, with_users);
+    Some(admitting.unwrap_or(filters))
 }
 
 /// What is wrong with the passwords of an Ingress, for the paths of one host.
@@ -106,6 +112,24 @@ fn users<'a>(record: &Record, secrets: &'a Secrets) -> Result<&'a Read, (Reason,
         return Err((Reason::SecretInvalid, format!("{name} has no usable password: {why}")));
     }
     Ok(read)
+}
+
+// === impl Admitting ===
+
+impl Admitting {
+    /// `None`: nobody may come in, and nobody of before is remembered.
+    fn get(
+        &self,
+        users: Option<&Arc<Users>>,
+        make: impl FnOnce(&Arc<Users>) -> Option<Arc<Filters>>,
+    ) -> Option<Arc<Filters>> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |known: &Arc<Users>| users.is_some_and(|users| Arc::ptr_eq(known, users));
+        if !made.as_ref().is_some_and(|(known, _)| same(known)) {
+            *made = users.and_then(|users| Some((users.clone(), make(users)?)));
+        }
+        made.as_ref().map(|(_, filters)| filters.clone())
+    }
 }
 
 // === impl Data ===

@@ -12,6 +12,7 @@ use crate::routing::filters::Filters;
 use crate::routing::route::Moved;
 
 use super::filters::{self, Fault, Made};
+use super::passwords;
 
 /// C1: the oldest first, then by namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +31,8 @@ pub(super) struct Record {
     tls: BTreeMap<HostPattern, usize>,
     /// What its annotations do to requests; shared by all its routes.
     made: Made,
+    /// The same, with those who may come in.
+    pub(super) admitting: passwords::Admitting,
     /// Where every path leads instead of its backend.
     moved: Option<Moved>,
 }
@@ -63,7 +66,8 @@ impl Record {
             }
         }
         let moved = filters::moved(&ingress.options);
-        Self { order: Order::new(&ingress), ingress, rules, tls, made, moved }
+        let (order, admitting) = (Order::new(&ingress), passwords::Admitting::default());
+        Self { order, ingress, rules, tls, made, admitting, moved }
     }
 
     pub(super) fn filters(&self) -> Option<Arc<Filters>> {
