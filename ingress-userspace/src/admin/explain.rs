@@ -33,7 +33,7 @@ impl Answer {
     pub fn new(compiler: &Compiler, config: &Config, request: &Request) -> Self {
         let Request { question, client, port } = request;
         let protocol = if question.https { PortProtocol::Https } else { PortProtocol::Http };
-        let explanation = compiler.explain(question);
+        let explanation = compiler.explain(question, config.tls.strict_sni);
         let unforced = matches!(explanation.outcome, Outcome::Redirect { forced: false, .. });
         let admission = |vip: &VipConfig| {
             let mut admission = admission(vip, *client, *port, protocol);
@@ -52,7 +52,7 @@ impl Answer {
     pub fn is_good(&self) -> bool {
         let served = match self.explanation.outcome {
             Outcome::Forward | Outcome::Redirect { .. } | Outcome::Moved { .. } => true,
-            Outcome::Answer { .. } | Outcome::Unknown => false,
+            Outcome::Answer { .. } | Outcome::NoHandshake { .. } | Outcome::Unknown => false,
         };
         let admitted = self.vips.iter().any(|vip| vip.admitted && vip.serves_port);
         served && (admitted || self.vips.is_empty())

@@ -46,7 +46,8 @@ pub struct Arguments {
     #[arg(long, short = 'X', default_value = "GET")]
     method: http::Method,
 
-    /// Request field; `Host` wins over the URL. May be repeated.
+    /// Request field; `Host` wins over the URL, canaries are chosen by others and by `Cookie`. May be
+    /// repeated.
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", value_parser = field)]
     headers: Vec<(String, String)>,
 

@@ -194,7 +194,8 @@ async fn answer(
     let path = request_path(request.method(), &uri)?;
 
     let snapshot = context.snapshot();
-    if https && context.settings().tls.strict_sni && is_misdirected(&snapshot, connection, host) {
+    let strict = https && context.settings().tls.strict_sni;
+    if strict && snapshot.misdirects(connection.sni.as_deref(), host) {
         return Err(Failure::Misdirected);
     }
     let route = snapshot.route(host, &path).ok_or(Failure::NoRoute)?;
@@ -302,14 +303,6 @@ fn request_path<'a>(method: &Method, uri: &'a Uri) -> Result<Cow<'a, str>, Failu
         "*" if method == Method::OPTIONS => Ok(Cow::Borrowed("")),
         path => routing::path::normalise(path).map_err(|_| Failure::BadRequest("path not allowed")),
     }
-}
-
-/// T6: the host is another one than the handshake was for, and is shown another certificate.
-/// Names that share a certificate may share a connection (RFC 9110 7.4).
-fn is_misdirected(snapshot: &Snapshot, connection: &Connection, host: RequestHost<'_>) -> bool {
-    let RequestHost::Name(name) = host else { return true };
-    connection.sni.as_deref() != Some(name)
-        && !snapshot.show_the_same_certificate(connection.sni.as_deref(), name)
 }
 
 fn destination<'a>(

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::affinity::{Session, cluster_tag};
+use super::cluster::{Cluster, ClusterState};
 use super::cookie;
 use super::route::Action;
+use super::snapshot::Snapshot;
 use crate::model::pattern::Pattern;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,15 +36,51 @@ pub enum HeaderRule {
     Matches(Pattern),
 }
 
+/// What decides between a route's Service and its canary; true = the canary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The canary has no endpoint.
+    NotReady,
+    Session(bool),
+    Header(bool),
+    Cookie(bool),
+    /// Nothing of the request: `weight` of `total`.
+    Weight,
+}
+
 // === impl Canary ===
 
 impl Canary {
-    /// Whether a request without a session is one of the canary's. `draw` gives a number below the
-    /// one that it is given, each as often.
-    pub fn takes(&self, headers: &HeaderMap, draw: impl FnOnce(u32) -> u32) -> bool {
-        self.by_header(headers)
-            .or_else(|| self.by_cookie(headers))
-            .unwrap_or_else(|| self.weight > 0 && draw(self.total) < self.weight)
+    /// `route`: what the route does with the others. `session`: of the request's cookie.
+    pub fn choose(
+        &self,
+        route: &Action,
+        session: Option<Session>,
+        snapshot: &Snapshot,
+        headers: &HeaderMap,
+    ) -> Choice {
+        let other = forwarded_to(&self.action, snapshot);
+        if other.is_some_and(|other| other.state != ClusterState::Ready) {
+            return Choice::NotReady;
+        }
+        let session = session.filter(|_| self.sticky);
+        let is_of = |cluster: Option<&Arc<Cluster>>| {
+            let tag = cluster.map(|cluster| cluster_tag(&cluster.name));
+            session.is_some_and(|session| Some(session.cluster) == tag)
+        };
+        if is_of(other) {
+            Choice::Session(true)
+        } else if is_of(forwarded_to(route, snapshot)) {
+            Choice::Session(false)
+        } else {
+            self.choose_by_request(headers)
+        }
+    }
+
+    fn choose_by_request(&self, headers: &HeaderMap) -> Choice {
+        let by_header = self.by_header(headers).map(Choice::Header);
+        let by_cookie = || self.by_cookie(headers).map(Choice::Cookie);
+        by_header.or_else(by_cookie).unwrap_or(Choice::Weight)
     }
 
     fn by_header(&self, headers: &HeaderMap) -> Option<bool> {
@@ -56,6 +95,33 @@ impl Canary {
 
     fn by_cookie(&self, headers: &HeaderMap) -> Option<bool> {
         word(cookie::value(headers, self.cookie.as_deref()?)?)
+    }
+}
+
+// === impl Choice ===
+
+impl Choice {
+    /// Whether the request is one of the canary's; `None`: that is drawn.
+    pub fn of(self, canary: &Canary) -> Option<bool> {
+        match self {
+            Self::NotReady => Some(false),
+            Self::Session(takes) | Self::Header(takes) | Self::Cookie(takes) => Some(takes),
+            Self::Weight if canary.weight == 0 => Some(false),
+            Self::Weight if canary.weight >= canary.total => Some(true),
+            Self::Weight => None,
+        }
+    }
+
+    /// `draw` gives a number below the one that it is given, each as often.
+    pub fn takes(self, canary: &Canary, draw: impl FnOnce(u32) -> u32) -> bool {
+        self.of(canary).unwrap_or_else(|| draw(canary.total) < canary.weight)
+    }
+}
+
+fn forwarded_to<'a>(action: &Action, snapshot: &'a Snapshot) -> Option<&'a Arc<Cluster>> {
+    match action {
+        Action::Forward(id) => snapshot.cluster(*id),
+        Action::Redirect(_) | Action::Refuse { .. } => None,
     }
 }
 
@@ -91,12 +157,10 @@ mod tests {
         pairs.iter().map(pair).collect()
     }
 
-    /// What it decides when the draw would send the request to the canary, and when not.
+    /// What it decides without a draw.
     fn decided(canary: &Canary, pairs: &[(&'static str, &'static str)]) -> Option<bool> {
-        let with = |weight| Canary { weight, ..canary.clone() };
-        let all = with(canary.total).takes(&headers(pairs), |_| 0);
-        let none = with(0).takes(&headers(pairs), |_| 0);
-        (all == none).then_some(all)
+        let canary = Canary { weight: 1, ..canary.clone() };
+        canary.choose_by_request(&headers(pairs)).of(&canary)
     }
 
     #[test]
@@ -143,14 +207,17 @@ mod tests {
     #[test]
     fn a_weight_takes_its_share_of_the_total() {
         let canary = Canary { weight: 30, total: 200, ..canary() };
+        let choice = canary.choose_by_request(&HeaderMap::new());
         let taken = (0..200).filter(|n| {
-            canary.takes(&HeaderMap::new(), |total| {
+            choice.takes(&canary, |total| {
                 assert_eq!(total, 200);
                 *n
             })
         });
         assert_eq!(taken.count(), 30);
-        assert!(Canary { weight: 500, ..canary }.takes(&HeaderMap::new(), |total| total - 1));
+        let with = |weight| Canary { weight, ..canary.clone() };
+        assert!(choice.takes(&with(500), |total| total - 1));
+        assert!(!choice.takes(&with(0), |_| 0));
         assert_eq!(headers(&[("cookie", "x")]).get_all(COOKIE).iter().count(), 1);
     }
 }

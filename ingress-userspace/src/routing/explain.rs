@@ -7,8 +7,11 @@
 use serde::{Deserialize, Serialize};
 
 mod access;
+mod canary;
 mod steps;
 
+pub use canary::CanaryAnswer;
+pub(super) use canary::answer as canary;
 pub use steps::Step;
 pub(super) use steps::steps;
 
@@ -42,8 +45,15 @@ pub struct Explanation {
     pub unlisted: usize,
     /// What the winner does with the request, in order.
     pub steps: Vec<Step>,
+    /// Another Service that may get the request instead.
+    #[serde(default)]
+    pub canary: Option<CanaryAnswer>,
+    /// Of the Service that gets it; of the route's own where a weight decides.
     pub cluster: Option<ClusterAnswer>,
     pub certificate: Option<CertificateAnswer>,
+    /// Of an HTTPS request.
+    #[serde(default)]
+    pub strict_sni: Option<StrictSni>,
     /// Problems of the winner's Ingress and its Service.
     pub problems: Vec<String>,
 }
@@ -61,8 +71,25 @@ pub enum Outcome {
     Moved { status: u16, to: String },
     /// Answered by us.
     Answer { status: u16, reason: String },
+    /// The TLS handshake ends with an alert: there is no request.
+    NoHandshake { reason: String },
+    /// Also one that a newer version knows.
     #[default]
+    #[serde(other)]
     Unknown,
+}
+
+/// What `tls.strict_sni` makes of the server name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StrictSni {
+    Off,
+    /// A `tls` entry names it, and the request's host goes with it.
+    Served,
+    /// No `tls` entry names it, or there is none: the handshake ends (T5).
+    Unknown,
+    /// The request's host is shown another certificate: 421 (T6).
+    Misdirected,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -137,8 +137,15 @@ impl Snapshot {
         }
     }
 
+    /// T6: the host is another one than the handshake was for, and is shown another certificate.
+    /// Names that share a certificate may share a connection (RFC 9110 7.4).
+    pub fn misdirects(&self, sni: Option<&str>, host: RequestHost<'_>) -> bool {
+        let RequestHost::Name(name) = host else { return true };
+        sni != Some(name) && !self.show_the_same_certificate(sni, name)
+    }
+
     /// Whether both names are known and shown one certificate of their own.
-    pub fn show_the_same_certificate(&self, sni: Option<&str>, name: &str) -> bool {
+    fn show_the_same_certificate(&self, sni: Option<&str>, name: &str) -> bool {
         let own = |name| match self.certificates.find(name) {
             Some(HostCertificate::Own(own)) => Some(own),
             Some(HostCertificate::Default) | None => None,

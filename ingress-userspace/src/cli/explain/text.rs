@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::Answer;
 use crate::filter::redirect;
 use crate::routing::Redirect;
-use crate::routing::explain::{Candidate, Explanation, Outcome};
+use crate::routing::explain::{Candidate, Explanation, Outcome, StrictSni};
 
 pub(super) fn write(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
     let Answer { explanation, vips } = answer;
@@ -25,6 +25,7 @@ pub(super) fn write(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
         writeln!(out, "  {mark} {name}, {by}: {} ({})", host.why, host.rule)?;
     }
     steps(out, explanation)?;
+    canary(out, explanation)?;
     cluster(out, explanation)?;
     if let Some(certificate) = &explanation.certificate {
         let name = certificate.server_name.as_deref().unwrap_or("no server name");
@@ -34,6 +35,9 @@ pub(super) fn write(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
         };
         writeln!(out, "\ncertificate for {name}: {secret}")?;
         writeln!(out, "  {} ({})", certificate.why, certificate.rule)?;
+    }
+    if let Some(strict) = explanation.strict_sni {
+        writeln!(out, "  {}", strict_sni(strict))?;
     }
     if !vips.is_empty() {
         writeln!(out, "\nVIPs")?;
@@ -73,6 +77,7 @@ fn outcome(explanation: &Explanation) -> String {
         }
         Outcome::Moved { status, to } => format!("{status} to {to}"),
         Outcome::Answer { status, reason } => format!("{status}: {reason}"),
+        Outcome::NoHandshake { reason } => format!("none, the handshake ends: {reason}"),
         Outcome::Unknown => "unknown".to_owned(),
     }
 }
@@ -107,6 +112,29 @@ fn steps(out: &mut impl Write, explanation: &Explanation) -> io::Result<()> {
         writeln!(out, "  {number}. {}: {}{ends}", step.name, step.effect)?;
     }
     Ok(())
+}
+
+fn canary(out: &mut impl Write, explanation: &Explanation) -> io::Result<()> {
+    let Some(canary) = &explanation.canary else { return Ok(()) };
+    let mark = match canary.taken {
+        Some(true) => '+',
+        Some(false) => '-',
+        None => '?',
+    };
+    writeln!(out, "\ncanary\n  {mark} {}: {}", canary.backend, canary.why)
+}
+
+fn strict_sni(strict: StrictSni) -> &'static str {
+    match strict {
+        StrictSni::Off => "tls.strict_sni is off: the handshake needs no name that is known (T5)",
+        StrictSni::Served => "tls.strict_sni is on: the name is known and goes with the host",
+        StrictSni::Unknown => {
+            "tls.strict_sni is on: the handshake ends with alert 112, unrecognized_name (T5)"
+        }
+        StrictSni::Misdirected => {
+            "tls.strict_sni is on: the name is known, but the host has another certificate (T6)"
+        }
+    }
 }
 
 fn cluster(out: &mut impl Write, explanation: &Explanation) -> io::Result<()> {

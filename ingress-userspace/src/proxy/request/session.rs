@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::routing::affinity::{self, Affinity, Setting, cluster_tag};
 use crate::routing::canary::Canary;
-use crate::routing::{Action, Cluster, ClusterState, Filters, Route, Snapshot};
+use crate::routing::{Cluster, Filters, Route, Snapshot};
 use crate::upstream::{Lead, Sticky};
 
 /// What a route with a cookie of ours knows of a request.
@@ -66,21 +66,7 @@ pub(super) fn takes(
     snapshot: &Snapshot,
     headers: &HeaderMap,
 ) -> bool {
-    let cluster = |action: &Action| match action {
-        Action::Forward(id) => snapshot.cluster(*id),
-        Action::Redirect(_) | Action::Refuse { .. } => None,
-    };
-    let other = cluster(&canary.action);
-    if other.is_some_and(|other| other.state != ClusterState::Ready) {
-        return false;
-    }
-    let cookie = session.filter(|_| canary.sticky).and_then(|session| session.cookie);
-    let is_of = |cluster: &Cluster| cookie.is_some_and(|c| c.cluster == cluster_tag(&cluster.name));
-    if other.is_some_and(|other| is_of(other)) {
-        return true;
-    }
-    if cluster(&route.action).is_some_and(|own| is_of(own)) {
-        return false;
-    }
-    canary.takes(headers, |total| fastrand::u32(..total))
+    let cookie = session.and_then(|session| session.cookie);
+    let choice = canary.choose(&route.action, cookie, snapshot, headers);
+    choice.takes(canary, |total| fastrand::u32(..total))
 }

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 
 use crate::model::{Backend, HostPattern, ObjectRef, Origin, PathKind, PortRef, Problem, RuleId};
 use crate::routing::explain::{
-    Candidate, CertificateAnswer, Explanation, HostAnswer, Outcome, Question, steps,
+    Candidate, Explanation, HostAnswer, Outcome, Question, StrictSni, canary, steps,
 };
 use crate::routing::matcher::{Matcher, PathMatch, PathRule};
 use crate::routing::route::{Action, Redirect, Route};
-use crate::routing::snapshot::{CertificateChoice, HostCertificate, RequestHost};
+use crate::routing::snapshot::RequestHost;
 use crate::routing::{host as hosts, path as paths};
 
 use super::Compiler;
@@ -20,6 +20,7 @@ use super::record::{Record, kind_name, path_field, path_text};
 use super::tallies::Tallies;
 use super::tls;
 
+mod certificate;
 mod cluster;
 
 /// Paths that do not match and are listed all the same.
@@ -46,8 +47,29 @@ struct Asked<'a> {
 // === impl Compiler ===
 
 impl Compiler {
-    /// What the present snapshot does with a request, and why.
-    pub fn explain(&self, question: &Question) -> Explanation {
+    /// What the present snapshot does with a request, and why. `strict_sni`: `tls.strict_sni`.
+    pub fn explain(&self, question: &Question, strict_sni: bool) -> Explanation {
+        let mut answer = self.explain_routing(question);
+        if question.https {
+            let strict = if strict_sni { self.strict_sni(&answer) } else { StrictSni::Off };
+            answer.strict_sni = Some(strict);
+            // Both come before everything else that is said of the request.
+            match strict {
+                StrictSni::Off | StrictSni::Served => {}
+                StrictSni::Unknown => {
+                    let reason = "no `tls` entry names the server name (T5)".to_owned();
+                    answer.outcome = Outcome::NoHandshake { reason };
+                }
+                StrictSni::Misdirected => {
+                    let reason = "the host goes with another certificate (T6)".to_owned();
+                    answer.outcome = Outcome::Answer { status: 421, reason };
+                }
+            }
+        }
+        answer
+    }
+
+    fn explain_routing(&self, question: &Question) -> Explanation {
         let mut answer = Explanation { question: question.clone(), ..Explanation::default() };
         answer.certificate = question.https.then(|| self.certificate(question));
         let mut buffer = String::new();
@@ -274,7 +296,15 @@ impl Compiler {
     /// What the winner does.
     fn follow(&self, route: &Route, asked: &Asked<'_>, answer: &mut Explanation) {
         answer.steps = steps(route, asked.path, asked.question);
-        let (cluster, action) = match &route.action {
+        let other = route.filters.as_deref().and_then(|filters| filters.canary.as_deref());
+        let mut action = &route.action;
+        if let (Action::Forward(_), Some(other)) = (action, other) {
+            answer.canary = canary(route, asked.question, &self.snapshot);
+            if answer.canary.as_ref().is_some_and(|answer| answer.taken == Some(true)) {
+                action = &other.action;
+            }
+        }
+        let (cluster, action) = match action {
             Action::Refuse { status, reason } => {
                 let reason = (*reason).to_owned();
                 (None, Outcome::Answer { status: *status, reason })
@@ -301,68 +331,6 @@ impl Compiler {
         };
         let problems = self.problems();
         answer.problems = problems.iter().filter(is_about).map(ToString::to_string).collect();
-    }
-
-    fn certificate(&self, question: &Question) -> CertificateAnswer {
-        let mut buffer = String::new();
-        let raw = question.sni.as_deref().unwrap_or_default();
-        let name = hosts::server_name(raw, &mut buffer);
-        let server_name = name.map(str::to_owned);
-        let (CertificateChoice::Known(shown) | CertificateChoice::Unknown(shown)) =
-            self.snapshot.certificate(name);
-        let mut answer = CertificateAnswer {
-            server_name,
-            secret: None,
-            names: Vec::new(),
-            rule: RuleId::T5.to_string(),
-            why: "no usable server name: the default certificate".to_owned(),
-        };
-        if let Some(secret) = shown.and_then(|shown| self.secrets.showing(&shown)) {
-            let object = &secret.object;
-            answer.secret = Some(format!("{}/{}", object.namespace, object.name));
-            answer.names = secret.names.iter().map(ToString::to_string).collect();
-        }
-        let Some(name) = name else { return answer };
-        let pattern = patterns(RequestHost::Name(name)).into_iter().find(|pattern| match pattern {
-            HostPattern::Exact(name) => self.snapshot.certificates.exact.get(&**name).is_some(),
-            HostPattern::Wildcard(parent) => {
-                self.snapshot.certificates.wildcard.get(&**parent).is_some()
-            }
-            HostPattern::Any => false,
-        });
-        let Some(pattern) = pattern else {
-            answer.why = match self.snapshot.unknown_certificate {
-                Some(_) => {
-                    answer.rule = RuleId::T2.to_string();
-                    format!("no `tls` entry knows {name}; an entry without hosts is shown")
-                }
-                None => format!(
-                    "no `tls` entry knows {name}: the default certificate, or under \
-                     tls.strict_sni the end of the handshake"
-                ),
-            };
-            return answer;
-        };
-        let members = self.members(&pattern);
-        let mut problems = Vec::new();
-        let tls = tls::associate(&pattern, &members, &self.secrets, self.now, &mut problems);
-        let entry = tls.decided.map(|(object, at)| format!("{object} spec.tls[{at}]"));
-        let entry = entry.unwrap_or_default();
-        let own = matches!(tls.certificate, Some(HostCertificate::Own(_)));
-        answer.rule = if own { RuleId::T7 } else { RuleId::T9 }.to_string();
-        answer.why = match (own, problems.first()) {
-            (true, None) => format!("{} by {entry}", told(&pattern)),
-            (true, Some(problem)) => format!("{} by {entry}; {}", told(&pattern), problem.message),
-            (false, Some(problem)) => {
-                answer.rule = problem.rule.map(|rule| rule.to_string()).unwrap_or_default();
-                format!("{} by {entry}: {}", told(&pattern), problem.message)
-            }
-            (false, None) => {
-                answer.rule = RuleId::T2.to_string();
-                format!("{} by {entry}, which names no Secret", told(&pattern))
-            }
-        };
-        answer
     }
 
     fn candidate(

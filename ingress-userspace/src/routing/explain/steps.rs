@@ -109,9 +109,16 @@ fn headers(filters: &Filters, rewritten: bool, steps: &mut Vec<Step>) {
         steps.push(Step::new("custom-headers", format!("{} on every answer", names.join(", "))));
     }
     if let Some(canary) = canary {
+        let header = canary.header.as_ref().map(|(name, _)| format!("header {name}"));
+        let cookie = canary.cookie.as_ref().map(|name| format!("cookie {name}"));
+        let session = (canary.sticky && affinity.is_some()).then(|| "the session".to_owned());
+        let deciding: Vec<String> = [session, header, cookie].into_iter().flatten().collect();
+        let or = if deciding.is_empty() { "" } else { ", or as told by " };
         let effect = format!(
-            "another Service for {} of {} requests, or as header, cookie or session say",
-            canary.weight, canary.total
+            "another Service for {} of {} requests{or}{}",
+            canary.weight,
+            canary.total,
+            deciding.join(", then ")
         );
         steps.push(Step::new("canary", effect));
     }

@@ -2,7 +2,7 @@
 
 use crate::config::{Compat, Config};
 use crate::model::{Object, Service};
-use crate::routing::explain::{Candidate, Explanation, Outcome, Question};
+use crate::routing::explain::{Candidate, Explanation, Outcome, Question, StrictSni};
 use crate::routing::fixture::{
     certificate, class, endpoint, ingress, ready_service, service, slice, upserts,
 };
@@ -30,14 +30,18 @@ fn ask(compiler: &Compiler, url: &str) -> Explanation {
     let (host, path) = rest.split_once('/').unwrap();
     let https = scheme == "https";
     let host = (!host.is_empty()).then(|| host.to_owned());
-    compiler.explain(&Question {
+    compiler.explain(&question(https, host, path), false)
+}
+
+fn question(https: bool, host: Option<String>, path: &str) -> Question {
+    Question {
         https,
         method: "GET".to_owned(),
         sni: host.clone().filter(|_| https),
         host,
         target: format!("/{path}"),
         headers: Vec::new(),
-    })
+    }
 }
 
 /// `ingress field rule`.
@@ -328,4 +332,70 @@ fn access_rules_are_steps_in_their_order() {
         answer.steps[1].effect,
         "refused when more than 30 requests of a client wait to drain, one in 10s"
     );
+}
+
+#[test]
+fn a_canary_is_told_with_what_of_the_request_chooses_it() {
+    let mut new = ingress("new").prefix("h.x", "/", "t:80").value();
+    new.options.canary.enabled = true;
+    new.options.canary.by_header = Some("x-new".into());
+    new.options.canary.by_cookie = Some("try".into());
+    new.options.canary.weight = Some(30);
+    let main = ingress("main").prefix("h.x", "/", "s:80").object();
+    let objects = [main, Object::Ingress(new)].into_iter().chain(ready_service("s", "10.0.0.1"));
+    let mut compiler = native(objects.chain(ready_service("t", "10.0.0.2")));
+    let told = |compiler: &Compiler, name: &str, value: &str| {
+        let mut question = question(false, Some("h.x".to_owned()), "");
+        question.headers = vec![(name.to_owned(), value.to_owned())];
+        let answer = compiler.explain(&question, false);
+        let canary = answer.canary.unwrap();
+        assert_eq!((&*canary.backend, canary.weight, canary.total), ("default/t:80", 30, 100));
+        (canary.taken, canary.why, answer.cluster.unwrap().name)
+    };
+    for (name, value, taken, why, cluster) in [
+        ("x-new", "always", Some(true), "header x-new: always", "default/t:80"),
+        ("x-new", "never", Some(false), "header x-new: never", "default/s:80"),
+        ("cookie", "a=b; try=always", Some(true), "cookie try=always", "default/t:80"),
+        ("x-new", "maybe", None, "nothing of the request decides: 30 of 100", "default/s:80"),
+    ] {
+        let expected = (taken, why.to_owned(), cluster.to_owned());
+        assert_eq!(told(&compiler, name, value), expected, "{name}: {value}");
+    }
+    compiler.apply(upserts([Object::Endpoints(slice("t-1", "t", &[]))]), 1000);
+    let (taken, why, cluster) = told(&compiler, "x-new", "always");
+    assert_eq!((taken, &*cluster), (Some(false), "default/s:80"), "{why}");
+}
+
+#[test]
+fn strict_sni_ends_handshakes_and_tells_hosts_from_their_names() {
+    let compiler = native([
+        ingress("a").prefix("h.x", "/", "s:80").tls(&["h.x"], Some("one")).object(),
+        ingress("b").prefix("i.x", "/", "s:80").tls(&["i.x"], Some("two")).object(),
+        Object::Secret(certificate("one", &["h.x"]).into()),
+        Object::Secret(certificate("two", &["i.x"]).into()),
+    ]);
+    let told = |sni: &str, host: &str, strict: bool| {
+        let mut question = question(true, Some(host.to_owned()), "");
+        question.sni = (!sni.is_empty()).then(|| sni.to_owned());
+        let answer = compiler.explain(&question, strict);
+        let status = match answer.outcome {
+            Outcome::Answer { status, .. } => status,
+            Outcome::NoHandshake { .. } => 0,
+            other => panic!("{other:?}"),
+        };
+        (answer.strict_sni.unwrap(), status)
+    };
+    for (sni, host, expected) in [
+        ("h.x", "h.x", (StrictSni::Served, 503)),
+        ("H.x", "h.X:443", (StrictSni::Served, 503)),
+        ("h.x", "i.x", (StrictSni::Misdirected, 421)),
+        ("h.x", "192.0.2.1", (StrictSni::Misdirected, 421)),
+        ("other.x", "h.x", (StrictSni::Unknown, 0)),
+        ("", "h.x", (StrictSni::Unknown, 0)),
+        ("h.x", "bad host", (StrictSni::Served, 400)),
+    ] {
+        assert_eq!(told(sni, host, true), expected, "{sni} {host}");
+    }
+    assert_eq!(told("other.x", "h.x", false), (StrictSni::Off, 503));
+    assert_eq!(ask(&compiler, "http://h.x/").strict_sni, None);
 }
