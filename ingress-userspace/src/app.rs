@@ -99,6 +99,8 @@ impl App {
         }
         // Until we serve, one that does answers for itself.
         let first = arrival.is_first();
+        // Before anything is touched that belongs to a process which this one cannot meet.
+        let hold = if first { entrance::hold(&options)? } else { None };
         let (mut admin, mut asks) =
             if first { administration(config) } else { (None, Asks::default()) };
         let RunOptions { config_path, overrides, .. } = options.clone();
@@ -129,7 +131,7 @@ impl App {
         let printer = if options.events { Some(Printer::start(io::stdout())?) } else { None };
         // What could fail for reasons of ours is done: a process that serves goes on until now.
         let inherited = arrival.meet(&options)?;
-        let mut entrance = prepared.open(&options, places.len(), inherited).await?;
+        let mut entrance = prepared.open(&options, places.len(), inherited, hold).await?;
         let shared = workers::Shared {
             settings: settings.clone(),
             publisher,

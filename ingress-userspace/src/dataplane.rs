@@ -33,7 +33,7 @@ pub use error::DataplaneError;
 pub use events::{Event, Events};
 pub use load::object;
 pub use log::KernelLog;
-pub use pins::Pins;
+pub use pins::{Hold, Pins};
 pub use report::{InterfaceReport, Report, VipReport};
 pub use take_over::Prepared;
 

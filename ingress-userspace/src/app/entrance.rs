@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 
 use anyhow::Context;
 
@@ -10,7 +11,9 @@ use super::inherited::Inherited;
 use super::workers::Place;
 use crate::cli::RunOptions;
 use crate::config::{Config, VipConfig};
-use crate::dataplane::{self, Dataplane, Event, Events, KernelLog, Options, Report, VipCounters};
+use crate::dataplane::{
+    self, Dataplane, Event, Events, Hold, KernelLog, Options, Pins, Report, VipCounters,
+};
 use crate::net::address;
 use crate::net::listen::{Family, ListenerGroup, listen_direct};
 use crate::net::load::{LoadBoard, LoadSlot};
@@ -24,6 +27,8 @@ pub(super) enum Entrance {
 
 pub(super) struct Steered {
     dataplane: Dataplane,
+    /// Absent: the pins are another process's to change.
+    hold: Option<Hold>,
     groups: Vec<ListenerGroup>,
     inherited: Inherited,
     workers: usize,
@@ -63,6 +68,19 @@ pub(super) struct NamedEvent {
     vip: String,
 }
 
+/// The right to change what is pinned, for a process that found nobody who could lend it. `None`: it
+/// pins nothing.
+///
+/// # Errors
+///
+/// When a process has it that this one cannot meet.
+pub(super) fn hold(options: &RunOptions) -> anyhow::Result<Option<Hold>> {
+    if options.no_bpf {
+        return Ok(None);
+    }
+    Ok(Some(Hold::take(&Pins::default())?))
+}
+
 // === impl Prepared ===
 
 impl Prepared {
@@ -79,13 +97,14 @@ impl Prepared {
         Ok(Self::Steered(Box::new(prepared)))
     }
 
-    /// Opens the entrance in the place of whoever had it. `inherited`: the listeners of a process
-    /// that serves.
+    /// Opens the entrance in the place of whoever had it. `inherited`: from a process that serves.
+    /// `hold`: of a process that met nobody.
     pub(super) async fn open(
         self,
         options: &RunOptions,
         workers: usize,
-        inherited: Inherited,
+        mut inherited: Inherited,
+        hold: Option<Hold>,
     ) -> anyhow::Result<Entrance> {
         let config = &options.config;
         let Self::Steered(prepared) = self else {
@@ -93,13 +112,21 @@ impl Prepared {
             let loads = LoadBoard::heap(workers);
             return Ok(Entrance::Bound { vips: config.vips.clone(), loads, inherited });
         };
+        // Before anything is changed. A process that ended while it was asked has lent nothing, and
+        // the pins may have been removed from under the one that serves.
+        let shared = || Hold::shared(inherited.take_lock()?, &Pins::default());
+        let hold = match hold.or_else(shared) {
+            Some(hold) => hold,
+            None => Hold::take(&Pins::default())?,
+        };
         let groups = reserve(config, &inherited)?;
         let namesakes = inherited.namesakes(workers);
         let mut dataplane = prepared.take_over(config, &namesakes).await.context("kernel side")?;
         report(&dataplane.report());
         let events = if options.events { dataplane.events()? } else { None };
         let log = dataplane.kernel_log();
-        let steered = Steered { dataplane, groups, inherited, workers, events, log };
+        let hold = Some(hold);
+        let steered = Steered { dataplane, hold, groups, inherited, workers, events, log };
         Ok(Entrance::Steered(Box::new(steered)))
     }
 }
@@ -177,17 +204,27 @@ impl Entrance {
         for worker in 0..steered.workers {
             for family in Family::ALL {
                 if let Err(error) = steered.dataplane.remove_listener(worker, family) {
-                    return tracing::warn!("new connections come until the workers end: {error}");
+                    tracing::warn!("new connections come until the workers end: {error}");
+                    steered.hold = None;
+                    return;
                 }
             }
         }
+        steered.hold = None;
     }
 
     /// From here on another process owns the kernel side.
-    pub(super) fn retire(&self) {
+    pub(super) fn retire(&mut self) {
         if let Self::Steered(steered) = self {
             steered.dataplane.loads().retire();
+            steered.hold = None;
         }
+    }
+
+    /// A copy of the right to change what is pinned, for a successor.
+    pub(super) fn share_hold(&self) -> std::io::Result<Option<OwnedFd>> {
+        let Self::Steered(steered) = self else { return Ok(None) };
+        steered.hold.as_ref().map(Hold::share).transpose()
     }
 
     /// Puts right what a successor that gave up has changed.

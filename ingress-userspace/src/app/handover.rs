@@ -85,7 +85,7 @@ impl Arrival {
             return Ok(Inherited::default());
         };
         tracing::info!(pid = predecessor.pid(), "taking over from the process that serves");
-        let inherited = Inherited::new(predecessor.take_listeners());
+        let inherited = Inherited::new(predecessor.take_listeners(), predecessor.take_lock());
         // What follows changes what is the predecessor's.
         predecessor.begun();
         crash_for_a_test("begun");
@@ -237,14 +237,17 @@ impl App {
             return Err(format!("process {} is taking over already", lent.to));
         }
         if own.network != hello.network {
-            return Err("it serves another network namespace: choose another --runtime-dir".into());
+            return Err("it serves another network namespace: choose another --runtime-dir, and a \
+                        BPF file system of its own"
+                .into());
         }
         if own.steered != hello.steered {
             return Err("one of both runs with --no-bpf: stop it first".into());
         }
         let listeners = self.workers.lend().map_err(|error| error.to_string())?;
+        let lock = self.entrance.share_hold().map_err(|error| error.to_string())?;
         tracing::info!(pid, listeners = listeners.len(), "a successor has the listeners");
-        Ok(Offer { listeners, drain: self.configuration.in_force().timeouts.drain })
+        Ok(Offer { listeners, drain: self.configuration.in_force().timeouts.drain, lock })
     }
 
     async fn take_back(&mut self) {

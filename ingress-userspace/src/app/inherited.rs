@@ -1,10 +1,12 @@
-//! The listeners of the process before, given to the workers of this one.
+//! What the process before has lent: its listeners, given to the workers of this one, and a copy of
+//! its lock of the pins.
 //!
 //! A worker takes over those of its namesake. When there are fewer workers now, the others are
 //! spread over them: connections may still wait in such a listener, and without kernel programs new
 //! ones come to it as long as it is there.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 
 use crate::handover::Lent;
 use crate::net::listen::Family;
@@ -12,13 +14,19 @@ use crate::net::listen::Family;
 #[derive(Debug, Default)]
 pub(super) struct Inherited {
     lent: Vec<Lent>,
+    lock: Option<OwnedFd>,
 }
 
 // === impl Inherited ===
 
 impl Inherited {
-    pub(super) fn new(lent: Vec<Lent>) -> Self {
-        Self { lent }
+    pub(super) fn new(lent: Vec<Lent>, lock: Option<OwnedFd>) -> Self {
+        Self { lent, lock }
+    }
+
+    /// None the second time.
+    pub(super) fn take_lock(&mut self) -> Option<OwnedFd> {
+        self.lock.take()
     }
 
     /// The port of the group of a family.
@@ -57,7 +65,7 @@ mod tests {
             .map(|worker| Lent { worker, listener: TcpListener::bind("127.0.0.1:0").unwrap() })
             .collect();
         let addresses = lent.iter().map(|lent| lent.listener.local_addr().unwrap()).collect();
-        (Inherited::new(lent), addresses)
+        (Inherited::new(lent, None), addresses)
     }
 
     #[test]

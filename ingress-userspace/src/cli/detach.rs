@@ -12,6 +12,10 @@ use crate::dataplane::{self, Pins};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
+    /// Also while a process serves: its VIPs are not served any more then.
+    #[arg(long)]
+    force: bool,
+
     /// Form of the answer.
     #[arg(long, short, default_value = "text")]
     output: Output,
@@ -28,7 +32,7 @@ impl Arguments {
             .enable_all()
             .build()
             .context("runtime")?;
-        let detached = runtime.block_on(dataplane::detach(&Pins::default()))?;
+        let detached = runtime.block_on(dataplane::detach(&Pins::default(), self.force))?;
         if self.output == Output::Json {
             let answer = json!({"pins": detached.pins, "routes": detached.routes});
             writeln!(out, "{answer:#}")?;

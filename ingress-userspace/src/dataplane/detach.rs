@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{DataplaneError, Pins};
+use super::{DataplaneError, Hold, Pins};
 use crate::net::address;
 
 /// What `genkan detach` removed.
@@ -15,7 +15,11 @@ pub struct Detached {
 
 /// Removes everything that a process left in the kernel of this network namespace: packets are
 /// handled as if Genkan had never been there. Nothing to remove is no error.
-pub async fn detach(pins: &Pins) -> Result<Detached, DataplaneError> {
+///
+/// `forced`: also from under a process that serves. Otherwise that is [`DataplaneError::Held`].
+pub async fn detach(pins: &Pins, forced: bool) -> Result<Detached, DataplaneError> {
+    // Until the end: nobody starts meanwhile.
+    let _hold = if forced { None } else { Hold::take_existing(pins)? };
     // Routes first: without `dispatch` a VIP would reach other sockets of the host.
     let routes = address::local()
         .await

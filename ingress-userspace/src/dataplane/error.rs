@@ -34,6 +34,8 @@ pub enum DataplaneError {
          {ours}th"
     )]
     Superseded { ours: u64, theirs: u64 },
+    #[error("what is pinned in {} is in use by {by}: {advice}", path.display())]
+    Held { path: PathBuf, by: String, advice: &'static str },
     #[error("VIP {address} finds no place in the kernel's table: {reason}")]
     TableFull { address: std::net::IpAddr, reason: &'static str },
 }

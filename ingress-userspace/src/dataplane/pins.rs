@@ -1,7 +1,7 @@
 //! Where maps and links are pinned, so that they outlive the process.
 //!
 //! `<directory>/maps-<ABI>/<MAP>` and `<directory>/links/{dispatch, steer-<ifindex>}`. Paths and
-//! files only: nothing here knows what is pinned.
+//! files only: nothing here knows what is pinned. Who may change it: [`Hold`].
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,10 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::DataplaneError;
 use crate::net::sys;
+
+mod hold;
+
+pub use hold::Hold;
 
 const DEFAULT: &str = "/sys/fs/bpf/genkan";
 const FILE_SYSTEM: &str = "/sys/fs/bpf";

@@ -3,6 +3,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub struct Predecessor {
     pid: i32,
     drain: Duration,
     listeners: Vec<Lent>,
+    lock: Option<OwnedFd>,
     directory: PathBuf,
 }
 
@@ -139,8 +141,8 @@ impl Claim {
         if channel.send(&hello).is_err() {
             return Ok(Answer::Closed);
         }
-        let (count, drain) = match channel.receive().map_err(silent)? {
-            Some((Message::Offer { listeners, drain }, _)) => (listeners, drain),
+        let (count, drain, lock) = match channel.receive().map_err(silent)? {
+            Some((Message::Offer { listeners, drain }, mut lock)) => (listeners, drain, lock.pop()),
             Some((Message::Refused { reason }, _)) => {
                 return Err(HandoverError::Refused { pid, reason });
             }
@@ -163,7 +165,7 @@ impl Claim {
             }
         }
         let directory = self.directory.clone();
-        Ok(Answer::Lent(Predecessor { channel, pid, drain, listeners, directory }))
+        Ok(Answer::Lent(Predecessor { channel, pid, drain, listeners, lock, directory }))
     }
 
     /// All that can fail on the way to a process that others find.
@@ -210,6 +212,11 @@ impl Predecessor {
     /// Its listeners; none the second time.
     pub fn take_listeners(&mut self) -> Vec<Lent> {
         std::mem::take(&mut self.listeners)
+    }
+
+    /// Its lock of what both use, if it has one; none the second time.
+    pub fn take_lock(&mut self) -> Option<OwnedFd> {
+        self.lock.take()
     }
 
     /// To be said before anything that the predecessor owns is changed: it will put it right when

@@ -4,7 +4,7 @@
 //! runtime as a [`Request`].
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -41,6 +41,8 @@ pub struct Offer {
     pub listeners: Vec<Lent>,
     /// How long this process drains at most.
     pub drain: Duration,
+    /// A copy of the lock of what both use: the successor has it too from here on.
+    pub lock: Option<OwnedFd>,
 }
 
 /// Listens for successors.
@@ -156,7 +158,9 @@ fn hand_over(
     requests: &mpsc::Sender<Request>,
     offer: Offer,
 ) -> io::Result<bool> {
-    channel.send(&Message::Offer { listeners: offer.listeners.len(), drain: offer.drain })?;
+    let lock: Vec<_> = offer.lock.iter().map(AsFd::as_fd).collect();
+    let message = Message::Offer { listeners: offer.listeners.len(), drain: offer.drain };
+    channel.send_with(&message, &lock)?;
     for some in offer.listeners.chunks(sys::DESCRIPTORS) {
         let workers = some.iter().map(|lent| lent.worker).collect();
         let descriptors: Vec<_> = some.iter().map(|lent| lent.listener.as_fd()).collect();

@@ -33,6 +33,10 @@ fn lent(count: usize) -> (Vec<Lent>, Vec<SocketAddr>) {
     (lent, addresses)
 }
 
+fn offer(listeners: Vec<Lent>) -> Offer {
+    Offer { listeners, drain: DRAIN, lock: None }
+}
+
 #[test]
 fn the_first_process_meets_nobody() {
     let directory = tempfile::tempdir().unwrap();
@@ -82,7 +86,7 @@ fn listeners_live_on_in_the_successor() {
         Request::Lend { hello: of, answer, .. } => {
             assert_eq!(of, hello());
             let listeners = listeners.take().unwrap();
-            answer.send(Ok(Offer { listeners, drain: DRAIN })).unwrap();
+            answer.send(Ok(offer(listeners))).unwrap();
             true
         }
         Request::Begun => {
@@ -117,7 +121,7 @@ fn a_successor_that_gives_up_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let serving = serving(directory.path(), |request| match request {
         Request::Lend { answer, .. } => {
-            answer.send(Ok(Offer { listeners: lent(1).0, drain: DRAIN })).unwrap();
+            answer.send(Ok(offer(lent(1).0))).unwrap();
             true
         }
         Request::Abandoned => false,
@@ -167,7 +171,7 @@ fn a_process_that_is_told_to_stop_meanwhile_gives_way() {
     let directory = tempfile::tempdir().unwrap();
     let serving = serving(directory.path(), |request| match request {
         Request::Lend { answer, .. } => {
-            answer.send(Ok(Offer { listeners: lent(1).0, drain: DRAIN })).unwrap();
+            answer.send(Ok(offer(lent(1).0))).unwrap();
             // It answers nothing more.
             false
         }

@@ -46,6 +46,7 @@ pub struct Story {
     pub manifests: Manifests,
     config: Config,
     config_file: PathBuf,
+    runtime_directory: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     wrapper: Vec<String>,
@@ -110,7 +111,13 @@ impl Story {
 
     /// Where the processes of this story find each other.
     pub fn runtime_directory(&self) -> PathBuf {
-        self.directory.path().join("run")
+        self.runtime_directory.clone()
+    }
+
+    /// Another runtime directory from the next start on: those before are not found there.
+    pub fn use_runtime_directory(&mut self, name: &str) -> &mut Self {
+        self.runtime_directory = self.directory.path().join(name);
+        self
     }
 
     /// Another place of the configuration file, which is not written here then.
@@ -205,6 +212,7 @@ impl Story {
             manifests,
             config,
             config_file: directory.path().join("genkan.yaml"),
+            runtime_directory: directory.path().join("run"),
             arguments: Vec::new(),
             environment: Vec::new(),
             wrapper: Vec::new(),

@@ -127,12 +127,15 @@ fn detach_leaves_nothing_behind() {
         let attached = interface::find(EdgeLab::UPLINK).await.unwrap().unwrap().xdp;
         assert!(attached.is_some(), "the links outlive the process");
 
-        let detached = detach(&Options::default().pins).await.unwrap();
+        let detached = detach(&Options::default().pins, false).await.unwrap();
         assert_eq!(detached.routes, EdgeLab::VIPS);
         assert_eq!(detached.pins, ingress_common::map::PINNED.len() + 2);
         assert!(!std::path::Path::new(directory).exists());
         assert_eq!(interface::find(EdgeLab::UPLINK).await.unwrap().unwrap().xdp, None);
-        assert_eq!(detach(&Options::default().pins).await.unwrap(), dataplane::Detached::default());
+        assert_eq!(
+            detach(&Options::default().pins, false).await.unwrap(),
+            dataplane::Detached::default()
+        );
     });
     let attached = lab.edge.output("bpftool", &["net", "show"]);
     assert!(!attached.contains("steer"), "{attached}");
