@@ -11,8 +11,10 @@ mod events;
 mod handover;
 mod inherited;
 mod inspect;
+mod leave;
 mod node;
 mod notify;
+mod place;
 mod signals;
 mod workers;
 
@@ -20,7 +22,6 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -43,10 +44,12 @@ use crate::upstream::ClientTls;
 use configuration::Configuration;
 use entrance::{Entrance, NamedEvent, Prepared};
 use events::Printer;
-use handover::{Arrival, Departures, Place};
+use handover::{Arrival, Departures};
 use inspect::Inside;
+use leave::Leave;
 use node::Host;
 use notify::ServiceManager;
+use place::Place;
 use signals::{Signal, Signals};
 use workers::Workers;
 
@@ -144,15 +147,17 @@ impl App {
         };
         let mut workers = Workers::start(shared, &mut entrance)?;
         let takes_over = arrival.takes_over();
-        let holder = arrival.arrived(departures)?;
+        let mut taken = arrival.take_place()?;
         match workers.open(&mut entrance) {
             // The process before serves no more: some workers are better than none.
             Err(error) if takes_over => tracing::error!("a worker gets no connections: {error:#}"),
             other => other?,
         }
         entrance.settle();
+        let holder = taken.show();
         let manager = ServiceManager::of_environment();
         manager.ready();
+        taken.serves(departures);
 
         if !first {
             (admin, asks) = administration(config);
@@ -193,10 +198,10 @@ impl App {
         let mut pulse = pulse(&self.manager);
         loop {
             // While a successor has the listeners, nothing in the kernel is changed here.
-            let ours = self.place.is_ours();
+            let (ours, whole) = (self.place.is_ours(), self.place.is_whole());
             tokio::select! {
                 () = self.agent.step() => {}
-                () = self.configuration.changed(), if ours => self.reread().await,
+                () = self.configuration.changed(), if whole => self.reread().await,
                 () = self.host.changed() => self.look_at_host().await,
                 lack = self.workers.lack(), if ours => {
                     self.workers.replace(lack, &mut self.entrance);
@@ -204,7 +209,7 @@ impl App {
                 request = self.holder.request() => if self.give_way(request).await {
                     return self.leave(Leave::Superseded).await;
                 },
-                why = self.place.successor_ended() => self.place.not_replaced(why),
+                turn = self.place.turn() => self.follow_successor(turn).await,
                 () = beat(&mut pulse) => self.say_alive(),
                 event = self.entrance.event() => self.print(&event),
                 ask = self.asks.next() => if self.answer(ask, false) {
@@ -217,8 +222,8 @@ impl App {
                         self.manager.reloading();
                         // A log file that was renamed is left.
                         self.access_log.reopen(&self.configuration.in_force().access_log);
-                        // Otherwise done when the successor should not come.
-                        if ours {
+                        // Otherwise done when the successor should not come, or all is whole again.
+                        if whole {
                             self.reread().await;
                         }
                         if let Err(error) = self.agent.reread().await {
@@ -297,70 +302,6 @@ impl App {
         }
     }
 
-    /// Accepts no more and waits for running requests; a second signal ends the wait.
-    async fn leave(mut self, why: Leave) -> anyhow::Result<ExitCode> {
-        let limit = self.configuration.in_force().timeouts.drain;
-        tracing::info!(?limit, "draining");
-        let mut signals = 1;
-        // Whoever asks from here on hears that this process is about to end.
-        self.holder = Holder::unreachable();
-        match why {
-            // A successor that is about to come has these listeners; their places are its own.
-            Leave::Stopped if !self.place.is_ours() => {
-                self.manager.stopping();
-                self.entrance.retire();
-                self.workers.hand_over();
-            }
-            Leave::Stopped => {
-                self.manager.stopping();
-                self.entrance.close();
-                self.workers.drain();
-            }
-            // The service goes on: the signal that stops it has still to come.
-            Leave::Superseded => signals = 0,
-        }
-        let mut cut_short = tokio::time::interval(budget::WINDOW);
-        let mut pulse = pulse(&self.manager);
-        loop {
-            tokio::select! {
-                () = self.workers.all_exited() => {
-                    let cut = self.workers.cut();
-                    if cut > 0 {
-                        tracing::warn!(connections = cut, "cut at the end of timeouts.drain");
-                    }
-                    let Self { workers, access_log, log_writer, .. } = self;
-                    // These have the last ways to it.
-                    drop((workers, access_log));
-                    written(&log_writer).await;
-                    tracing::info!("drained");
-                    return Ok(ExitCode::SUCCESS);
-                }
-                // What still runs is routed by what is true now.
-                () = self.agent.step() => {}
-                ask = self.asks.next() => {
-                    self.answer(ask, true);
-                }
-                () = beat(&mut pulse), if why == Leave::Stopped => self.say_alive(),
-                _ = cut_short.tick() => telemetry::tell(),
-                signal = self.signals.next() => match signal {
-                    Signal::Stop => {
-                        signals += 1;
-                        if signals > 1 {
-                            tracing::warn!("ended before all requests were done");
-                            return Ok(ExitCode::FAILURE);
-                        }
-                    }
-                    // A log file that was renamed is left; nothing else is followed any more.
-                    Signal::Reread => {
-                        self.access_log.reopen(&self.configuration.in_force().access_log);
-                    }
-                    #[cfg(feature = "testing")]
-                    Signal::PanicWorker => {}
-                },
-            }
-        }
-    }
-
     /// Tells the service manager so, unless a worker is stuck or none is left.
     fn say_alive(&mut self) {
         if self.workers.are_well() {
@@ -370,30 +311,6 @@ impl App {
                 "a worker is stuck, or none runs: the service manager is not told that all is well"
             );
         }
-    }
-}
-
-/// How long an end waits for the access log's writer.
-const LAST_LINES: Duration = Duration::from_secs(5);
-
-/// Why a process drains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leave {
-    /// It was told to.
-    Stopped,
-    /// Another process has taken its place.
-    Superseded,
-}
-
-/// Waits for the last lines of the access log, for as long as that may take.
-async fn written(writer: &JoinHandle<()>) {
-    let wait = async {
-        while !writer.is_finished() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    if tokio::time::timeout(LAST_LINES, wait).await.is_err() {
-        tracing::warn!(limit = ?LAST_LINES, "the last lines of the access log were not written");
     }
 }
 

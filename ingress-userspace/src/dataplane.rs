@@ -203,7 +203,7 @@ impl Dataplane {
 
     /// A process that has been superseded must not touch what its successor uses.
     fn still_ours(&self) -> Result<(), DataplaneError> {
-        let (ours, theirs) = (self.plan.settings.generation, self.maps.generation()?);
+        let (ours, theirs) = (self.plan.settings.generation, self.maps.settings()?.generation);
         if ours == theirs { Ok(()) } else { Err(DataplaneError::Superseded { ours, theirs }) }
     }
 
@@ -229,9 +229,14 @@ impl Dataplane {
     /// Does the steps to `next`. When one fails, the plan is what was reached.
     async fn run(&mut self, next: &Plan, which: Steps) -> Result<(), DataplaneError> {
         for step in self.plan.steps(next) {
+            // A successor that hung, and was given up meanwhile, stops here.
+            self.still_ours()?;
             if let Err(error) = self.step(&step, which).await {
                 let (routes, names) = (self.plan.routes.clone(), next.names.clone());
+                let generation = self.plan.settings.generation;
                 self.plan = Plan { routes, names, ..self.maps.read(cpus()?)? };
+                // Of another owner's maps nothing becomes ours by reading them.
+                self.plan.settings.generation = generation;
                 return Err(error);
             }
         }

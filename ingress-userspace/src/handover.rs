@@ -13,6 +13,7 @@
 //!   Begun            ───────────►      successor changes maps, links, routes
 //!   Ready            ───────────►      workers accept no more and drain
 //!           ◄───────────  Yielded      successor owns the place
+//!   Serves           ───────────►      may end well; a successor that ends before is lost
 //!   (end of the connection before Ready: the predecessor goes on as if nothing had been)
 //! ```
 
@@ -25,16 +26,19 @@ use serde::{Deserialize, Serialize};
 mod channel;
 mod claim;
 mod holder;
+mod predecessor;
 
-pub use claim::{Claim, Leaving, Left, Predecessor, Staged, replace};
+pub use channel::Cut;
+pub use claim::{Claim, Staged, replace};
 pub use holder::{Holder, Offer, Request};
+pub use predecessor::{Leaving, Left, Predecessor};
 
 /// The socket of the process that serves, in its runtime directory.
 const SOCKET: &str = "handover.sock";
 /// Held by a process that starts, until it serves.
 const LOCK: &str = "handover.lock";
 /// Of these messages. Both sides must speak the same.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// For an answer of the other side, whose control thread may be busy compiling.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -55,6 +59,8 @@ enum Message {
     },
     Begun,
     Ready,
+    /// The successor accepts, and its service manager knows.
+    Serves,
     Offer {
         listeners: usize,
         drain: Duration,

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a failure of a story is a failed test")]
 
 use std::os::unix::process::ExitStatusExt;
+use std::process::Output;
 
-use genkan::testing::deadline::DEADLINE;
+use genkan::testing::deadline::{DEADLINE, eventually};
 use genkan::testing::lab::{EdgeLab, Process};
 use genkan::testing::require_root;
 use genkan::testing::story::{Ingress, PINS, Story};
@@ -113,4 +114,98 @@ fn what_fails_after_the_first_has_yielded_ends_nobody() {
     story.edge().output("umount", &[&socket]);
     story.start();
     assert_serves(&story);
+}
+
+/// Long enough for a successor that does not hang.
+const PATIENCE: &str = "5";
+
+fn assert_killed(process: &mut Process) {
+    let status = process.wait(DEADLINE);
+    assert_eq!(status.signal(), Some(Signal::SIGKILL as i32), "{}", process.output());
+}
+
+#[test]
+fn successor_that_hangs_is_ended_and_the_first_goes_on() {
+    let Some(mut story) = prepared() else { return };
+    story.with_environment("GENKAN_TEST_PATIENCE", Some(PATIENCE)).start();
+    let pins = story.pins();
+    for step in ["begun", "ready"] {
+        let mut hanging = story.with_environment("GENKAN_TEST_HANG", Some(step)).spawn();
+        assert_killed(&mut hanging);
+        eventually("the first process has put right what was changed", || {
+            let whole = story.log().matches("the kernel side is as it was").count();
+            whole == if step == "begun" { 1 } else { 2 }
+        });
+        assert_serves(&story);
+    }
+    story.wait_for_log("the successor does not become ready and is killed");
+    // It follows changes again, and can be replaced.
+    story.configure(|config| config.steering.event_sample = 1000);
+    story.wait_for_log(" is in force");
+    assert_left(story.with_environment("GENKAN_TEST_HANG", None).start_successor());
+    assert_serves(&story);
+    assert_eq!(story.pins(), pins);
+}
+
+fn reload(story: &Story) -> (Output, String) {
+    let runtime = story.runtime_directory();
+    let output = story.genkan(&["reload", "--runtime-dir", runtime.to_str().unwrap()]);
+    let why = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output, why)
+}
+
+#[test]
+fn reload_ends_when_the_new_process_hangs() {
+    let Some(mut story) = prepared() else { return };
+    // The new process has the environment of the first.
+    story.with_environment("GENKAN_TEST_PATIENCE", Some(PATIENCE));
+    story.with_environment("GENKAN_TEST_HANG", Some("asking")).start();
+    for _ in 0..2 {
+        let (output, why) = reload(&story);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(why.contains("the new process ended with signal: 9"), "{why}");
+        assert_serves(&story);
+    }
+    assert_left(story.with_environment("GENKAN_TEST_HANG", None).start_successor());
+    assert_serves(&story);
+}
+
+#[test]
+fn kernel_side_that_cannot_be_put_right_at_once_is_tried_again() {
+    let Some(mut story) = story() else { return };
+    let pins = story.pins();
+    // Nothing can be pinned there: neither by the successor nor by the first, after it.
+    let links = format!("{PINS}/links");
+    story.edge().output("mount", &["-t", "tmpfs", "genkan", &links]);
+    let mut failing = story.spawn();
+    assert_eq!(failing.wait(DEADLINE).code(), Some(1), "{}", failing.output());
+    story.wait_for_log("the kernel side is not as it was");
+    story.configure(|config| config.steering.event_sample = 1000);
+    story.edge().output("umount", &[&links]);
+    story.wait_for_log("the kernel side is as it was");
+    // What came meanwhile is followed then.
+    story.wait_for_log(" is in force");
+    assert_eq!(story.pins(), pins);
+    assert!(story.xdp(EdgeLab::UPLINK).unwrap().native);
+    assert_serves(&story);
+    assert_left(story.start_successor());
+    assert_serves(&story);
+}
+
+#[test]
+fn successor_that_dies_when_it_has_the_place_is_no_good_end_of_the_first() {
+    let Some(mut story) = prepared() else { return };
+    // The new process has the environment of the first.
+    story.with_environment("GENKAN_TEST_CRASH", Some("yielded")).start();
+    assert_serves(&story);
+    let (output, why) = reload(&story);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(why.contains("the new process has taken over and does not serve"), "{why}");
+    // A service manager starts the service anew after that.
+    let status = story.process().wait(DEADLINE);
+    assert_eq!(status.code(), Some(1), "{}", story.log());
+    story.wait_for_log("does not serve: nobody does");
+    story.with_environment("GENKAN_TEST_CRASH", None).start();
+    assert_serves(&story);
+    assert_left(story.start_successor());
 }

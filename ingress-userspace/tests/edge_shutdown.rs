@@ -257,6 +257,29 @@ fn a_second_signal_ends_the_process_at_once() {
 }
 
 #[test]
+fn a_forced_end_writes_the_lines_of_what_was_answered() {
+    let Some(mut load) = story() else { return };
+    let file = load.story.config_file().with_file_name("access.log");
+    let to = serde_json::json!({"to": file});
+    load.story.configure(|config| config.access_log = serde_json::from_value(to).unwrap());
+    let lines = || std::fs::read_to_string(&file).unwrap_or_default();
+    eventually("requests are logged", || {
+        load.story.get(EdgeLab::VIP4, Load::HOST, "/first");
+        lines().contains("/first")
+    });
+    load.story.backends[0].on("/never", Answer::bytes("").with_delay(Duration::from_secs(600)));
+    let mut busy = connect(&load.story);
+    ask(&mut busy, "/never");
+    wait_for_request(&load, "/never");
+    // Its line waits for company in the worker when the signals come.
+    assert_eq!(load.story.get(EdgeLab::VIP4, Load::HOST, "/last").status, 200);
+    load.story.process().signal(Signal::SIGTERM);
+    load.story.process().signal(Signal::SIGINT);
+    assert_eq!(load.story.process().wait(DEADLINE).code(), Some(1), "{}", load.story.log());
+    assert!(lines().contains("/last"), "{}", lines());
+}
+
+#[test]
 fn sighup_rereads_configuration_and_manifests() {
     let Some(mut load) = require_root().then(|| Load::new(env!("CARGO_BIN_EXE_genkan"), 1)) else {
         return;

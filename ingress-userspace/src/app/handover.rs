@@ -1,17 +1,10 @@
-//! Both ends of a take-over in this process: it takes the place of one that serves, and later gives
-//! its own place away.
+//! This process takes the place of one that serves. How it gives its own away: `place`.
 
-use std::process::{Child, Command};
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
-use super::App;
 use super::inherited::Inherited;
 use crate::cli::RunOptions;
-use crate::handover::{
-    Claim, HandoverError, Hello, Holder, Leaving, Left, Offer, Predecessor, Request, Staged,
-};
+use crate::handover::{Claim, HandoverError, Hello, Holder, Leaving, Left, Predecessor, Staged};
 use crate::metrics::{Counter, Exposition};
 
 /// The place of this process, before it serves.
@@ -29,26 +22,11 @@ pub(super) struct Departures {
     out_of_reach: Counter,
 }
 
-/// What became of this process's place.
-#[derive(Debug, Default)]
-pub(super) struct Place {
-    /// A successor has our listeners and is not ready yet: nothing in the kernel is changed by us.
-    lent: Option<Lending>,
-    /// The operator who has asked for a successor, and that successor.
-    replacing: Option<Replacing>,
-}
-
-#[derive(Debug)]
-struct Lending {
-    to: i32,
-    /// The successor has begun to change what we have in the kernel.
-    begun: bool,
-}
-
-#[derive(Debug)]
-struct Replacing {
-    child: Child,
-    answer: oneshot::Sender<Result<i32, String>>,
+/// The place of this process, as soon as nobody else has it.
+pub(super) struct Taken {
+    /// Absent: there is no runtime directory.
+    staged: Option<Staged>,
+    leaving: Option<Leaving>,
 }
 
 // === impl Arrival ===
@@ -81,6 +59,9 @@ impl Arrival {
     /// keep this process from serving.
     pub(super) fn meet(&mut self, options: &RunOptions) -> anyhow::Result<Inherited> {
         let Some(claim) = &self.claim else { return Ok(Inherited::default()) };
+        if !claim.is_first() {
+            at_a_step("asking");
+        }
         let Some(mut predecessor) = claim.meet(&Hello::new(!options.no_bpf)?)? else {
             return Ok(Inherited::default());
         };
@@ -88,39 +69,60 @@ impl Arrival {
         let inherited = Inherited::new(predecessor.take_listeners(), predecessor.take_lock());
         // What follows changes what is the predecessor's.
         predecessor.begun();
-        crash_for_a_test("begun");
+        at_a_step("begun");
         self.predecessor = Some(predecessor);
         Ok(inherited)
     }
 
-    /// From here on this process serves and the one before drains.
-    pub(super) fn arrived(self, departures: Arc<Departures>) -> Result<Holder, HandoverError> {
+    /// From here on nobody but this process may serve: the one before drains.
+    pub(super) fn take_place(self) -> Result<Taken, HandoverError> {
         let staged = self.claim.map(Claim::stage).transpose()?;
-        crash_for_a_test("ready");
-        let took_over = self.predecessor.is_some();
-        if let Some(predecessor) = self.predecessor {
-            let leaving = predecessor.ready()?;
-            tracing::info!(pid = leaving.pid(), "the process before drains");
-            see_off(leaving, departures);
+        let Some(predecessor) = self.predecessor else {
+            return Ok(Taken { staged, leaving: None });
+        };
+        at_a_step("ready");
+        let leaving = predecessor.ready()?;
+        tracing::info!(pid = leaving.pid(), "the process before drains");
+        at_a_step("yielded");
+        Ok(Taken { staged, leaving: Some(leaving) })
+    }
+}
+
+// === impl Taken ===
+
+impl Taken {
+    /// Lets others find this process, and the next one start. One that cannot be found serves too:
+    /// nobody else does any more.
+    pub(super) fn show(&mut self) -> Holder {
+        match self.staged.take().map(Staged::show) {
+            Some(Ok(holder)) => return holder,
+            Some(Err(error)) => tracing::error!("no process can take over from this one: {error}"),
+            None => {}
         }
-        match staged.map(Staged::show) {
-            None => Ok(Holder::unreachable()),
-            Some(Ok(holder)) => Ok(holder),
-            // Nobody else serves now.
-            Some(Err(error)) if took_over => {
-                tracing::error!("no process can take over from this one: {error}");
-                Ok(Holder::unreachable())
-            }
-            Some(Err(error)) => Err(error),
+        Holder::unreachable()
+    }
+
+    /// To be said when this process accepts and the service manager knows.
+    pub(super) fn serves(self, departures: Arc<Departures>) {
+        if let Some(leaving) = self.leaving {
+            leaving.serves();
+            see_off(leaving, departures);
         }
     }
 }
 
-/// In test builds: ends the process at a step of the take-over, as a crash would.
-fn crash_for_a_test(step: &str) {
-    if cfg!(feature = "testing") && std::env::var("GENKAN_TEST_CRASH").is_ok_and(|at| at == step) {
+/// In test builds: ends the process at a step of the take-over, as a crash would, or keeps it there.
+fn at_a_step(step: &str) {
+    if !cfg!(feature = "testing") {
+        return;
+    }
+    let asked = |what| std::env::var(what).is_ok_and(|at| at == step);
+    if asked("GENKAN_TEST_CRASH") {
         tracing::error!("asked to crash by a test");
         std::process::abort();
+    }
+    while asked("GENKAN_TEST_HANG") {
+        std::thread::park();
     }
 }
 
@@ -159,127 +161,5 @@ impl Departures {
         .number(&[("end", "drained")], self.by_themselves.value())
         .number(&[("end", "killed")], self.killed.value())
         .number(&[("end", "none")], self.out_of_reach.value());
-    }
-}
-
-// === impl Place ===
-
-impl Place {
-    /// Whether the kernel side is ours to change.
-    pub(super) fn is_ours(&self) -> bool {
-        self.lent.is_none()
-    }
-
-    /// The end of a successor that an operator has asked for. Cancel-safe.
-    pub(super) async fn successor_ended(&mut self) -> String {
-        loop {
-            let Some(replacing) = &mut self.replacing else { return std::future::pending().await };
-            match replacing.child.try_wait() {
-                Ok(None) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
-                Ok(Some(status)) => return format!("the new process ended with {status}"),
-                Err(error) => return format!("the new process was lost: {error}"),
-            }
-        }
-    }
-
-    pub(super) fn not_replaced(&mut self, why: String) {
-        tracing::error!("not replaced: {why}");
-        if let Some(replacing) = self.replacing.take() {
-            let _ = replacing.answer.send(Err(format!("{why}; its log says why")));
-        }
-    }
-}
-
-// === impl App ===
-
-impl App {
-    /// True: another process serves from here on, and this one has to drain.
-    pub(super) async fn give_way(&mut self, request: Request) -> bool {
-        match request {
-            Request::Lend { hello, pid, answer } => {
-                let offer = self.offer(&hello, pid);
-                if let Err(reason) = &offer {
-                    tracing::warn!(pid, "a successor was refused: {reason}");
-                }
-                if offer.is_ok() {
-                    self.place.lent = Some(Lending { to: pid, begun: false });
-                }
-                let _ = answer.send(offer);
-            }
-            Request::Begun => {
-                if let Some(lent) = &mut self.place.lent {
-                    lent.begun = true;
-                }
-            }
-            Request::Abandoned => self.take_back().await,
-            Request::Replace { answer } => self.replace(answer),
-            Request::Ready { answer } => {
-                let to = self.place.lent.as_ref().map_or(0, |lent| lent.to);
-                tracing::info!(pid = to, "another process has taken over");
-                self.entrance.retire();
-                self.workers.hand_over();
-                if let Some(admin) = &self.admin {
-                    admin.leave_address();
-                }
-                let _ = answer.send(());
-                if let Some(replacing) = self.place.replacing.take() {
-                    let _ = replacing.answer.send(Ok(to));
-                }
-                return true;
-            }
-        }
-        false
-    }
-
-    fn offer(&self, hello: &Hello, pid: i32) -> Result<Offer, String> {
-        let own = Hello::new(!self.options.no_bpf).map_err(|error| error.to_string())?;
-        if let Some(lent) = &self.place.lent {
-            return Err(format!("process {} is taking over already", lent.to));
-        }
-        if own.network != hello.network {
-            return Err("it serves another network namespace: choose another --runtime-dir, and a \
-                        BPF file system of its own"
-                .into());
-        }
-        if own.steered != hello.steered {
-            return Err("one of both runs with --no-bpf: stop it first".into());
-        }
-        let listeners = self.workers.lend().map_err(|error| error.to_string())?;
-        let lock = self.entrance.share_hold().map_err(|error| error.to_string())?;
-        tracing::info!(pid, listeners = listeners.len(), "a successor has the listeners");
-        Ok(Offer { listeners, drain: self.configuration.in_force().timeouts.drain, lock })
-    }
-
-    async fn take_back(&mut self) {
-        let Some(lent) = self.place.lent.take() else { return };
-        tracing::warn!(pid = lent.to, "the successor ended before it served; nothing has changed");
-        if lent.begun
-            && let Err(error) = self.entrance.take_back(self.configuration.in_force()).await
-        {
-            tracing::error!("the kernel side is not as it was: {error:#}");
-        }
-        // What came meanwhile was left to the successor.
-        self.reread().await;
-    }
-
-    /// Starts the program anew, as it is on disk now; it takes over as any successor does.
-    fn replace(&mut self, answer: oneshot::Sender<Result<i32, String>>) {
-        if self.place.replacing.is_some() {
-            let _ = answer.send(Err("a new process is starting already".to_owned()));
-            return;
-        }
-        let mut command = Command::new(&self.options.program);
-        command.args(std::env::args_os().skip(1)).env_remove("WATCHDOG_PID");
-        command.stdin(std::process::Stdio::null());
-        match command.spawn() {
-            Ok(child) => {
-                tracing::info!(pid = child.id(), "started a successor");
-                self.place.replacing = Some(Replacing { child, answer });
-            }
-            Err(error) => {
-                let program = self.options.program.display();
-                let _ = answer.send(Err(format!("cannot start {program}: {error}")));
-            }
-        }
     }
 }

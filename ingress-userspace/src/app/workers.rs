@@ -188,6 +188,11 @@ impl Workers {
         self.running.iter_mut().flatten().for_each(Running::drain);
     }
 
+    /// Cuts what runs.
+    pub(super) fn end(&self) {
+        self.running.iter().flatten().for_each(|running| running.handle.end());
+    }
+
     /// Drains; the listeners belong to another process.
     pub(super) fn hand_over(&mut self) {
         for running in self.running.iter_mut().flatten() {

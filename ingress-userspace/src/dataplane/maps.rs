@@ -79,12 +79,10 @@ impl Maps {
         Ok(())
     }
 
-    /// The number of the process that owns the maps.
-    pub(super) fn generation(&self) -> Result<u64, DataplaneError> {
+    /// With the number of the process that owns the maps.
+    pub(super) fn settings(&self) -> Result<Settings, DataplaneError> {
         let settings = self.settings.get(&0, 0);
-        let settings =
-            settings.map_err(|error| DataplaneError::kernel("read whose the maps are", &error))?;
-        Ok(settings.generation)
+        settings.map_err(|error| DataplaneError::kernel("read whose the maps are", &error))
     }
 
     /// Does one step. Steps about routes are none of the maps.

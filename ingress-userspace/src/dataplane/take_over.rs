@@ -88,11 +88,13 @@ impl Prepared {
 impl Dataplane {
     /// Makes the kernel side ours again after a successor that had begun to change it. It is gone,
     /// and so are the listeners that it had put into the socket map; ours are still there.
+    ///
+    /// What fails can be tried again.
     pub async fn take_back(&mut self, config: &Config) -> Result<(), DataplaneError> {
         self.maps.adopt_again()?;
         // Attached anew, whatever is known of them.
         self.report.interfaces.clear();
-        let names = std::mem::take(&mut self.plan.names);
+        let names = self.plan.names.clone();
         self.own(config, names, &[]).await?;
         self.loads.publish();
         Ok(())
@@ -105,15 +107,17 @@ impl Dataplane {
         names: BTreeMap<u32, String>,
         listeners: &[(usize, &TcpListener)],
     ) -> Result<(), DataplaneError> {
-        let routes = local_routes().await?;
-        let mut current = Plan { routes, names, ..self.maps.read(cpus()?)? };
-        // Written first, so that every step after it belongs to this process.
-        current.settings.generation += 1;
-        if current.settings.seed == 0 {
-            current.settings.seed = seed()?;
+        let mut settings = self.maps.settings()?;
+        settings.generation += 1;
+        if settings.seed == 0 {
+            settings.seed = seed()?;
         }
-        self.maps.apply(&Operation::Settings(current.settings))?;
-        self.plan = current;
+        // Before anything that can fail: whoever had the maps stops, whatever becomes of the rest,
+        // and every step from here on belongs to this process.
+        self.maps.apply(&Operation::Settings(settings))?;
+        self.plan.settings = settings;
+        let routes = local_routes().await?;
+        self.plan = Plan { routes, names, ..self.maps.read(cpus()?)? };
         for &(worker, listener) in listeners {
             let address = listener.local_addr();
             let address = address
@@ -124,6 +128,7 @@ impl Dataplane {
         // Before any new route: a VIP must not reach another socket of the host.
         let next = self.plan_for(config)?;
         self.step_to(next, Steps::BeforeAttaching).await?;
+        self.still_ours()?;
         attach::dispatch(&mut self.ebpf, &self.pins)?;
         self.attach_interfaces(config).await?;
         let next = self.plan_for(config)?;

@@ -19,6 +19,10 @@ pub(super) struct Channel {
     socket: Socket,
 }
 
+/// Ends a conversation from beside the thread that has it.
+#[derive(Debug)]
+pub struct Cut(Socket);
+
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Peer {
@@ -36,6 +40,15 @@ pub(super) fn listen(path: &Path) -> io::Result<Socket> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     socket.listen(16)?;
     Ok(socket)
+}
+
+// === impl Cut ===
+
+impl Cut {
+    pub fn now(self) {
+        // A conversation that is over needs no end.
+        let _ = self.0.shutdown(std::net::Shutdown::Both);
+    }
 }
 
 // === impl Channel ===
@@ -58,6 +71,10 @@ impl Channel {
     pub(super) fn peer(&self) -> io::Result<Peer> {
         let credentials = getsockopt(&self.socket, sockopt::PeerCredentials)?;
         Ok(Peer { pid: credentials.pid(), user: credentials.uid() })
+    }
+
+    pub(super) fn cut(&self) -> io::Result<Cut> {
+        Ok(Cut(self.socket.try_clone()?))
     }
 
     /// Waits for as long as it takes from here on.

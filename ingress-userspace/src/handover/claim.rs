@@ -1,26 +1,23 @@
-//! The side of the process that starts: it claims the place, and takes it over when one serves.
+//! The side of the process that starts: it claims the place, asks who serves for it, and is found in
+//! the end.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use super::channel::Channel;
 use super::holder::Holder;
+use super::predecessor::Predecessor;
 use super::{HandoverError, Hello, LOCK, Lent, Message, PATIENCE, VERSION, socket_path};
 
 /// How often a process that serves is asked again when it closes the connection, and when.
-const TRIES: usize = 20;
-const PAUSE: Duration = Duration::from_millis(100);
-/// How much longer than its own limit a draining process may take before it is killed.
-const COURTESY: Duration = Duration::from_secs(10);
+pub(super) const TRIES: usize = 20;
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// The right to start in a runtime directory. Held by one process at a time.
 #[derive(Debug)]
@@ -29,43 +26,18 @@ pub struct Claim {
     _lock: Flock<File>,
 }
 
-/// The process that serves. Dropping it before [`Predecessor::ready`] leaves it serving.
-#[derive(Debug)]
-pub struct Predecessor {
-    channel: Channel,
-    pid: i32,
-    drain: Duration,
-    listeners: Vec<Lent>,
-    lock: Option<OwnedFd>,
-    directory: PathBuf,
-}
-
 /// A process that others will find: nothing is left to do but to show it.
 #[derive(Debug)]
 pub struct Staged {
     holder: Holder,
-    socket: PathBuf,
+    socket: Unseen,
     /// Until others find this process, none may start.
     claim: Claim,
 }
 
-/// A process that has given its place away and drains.
+/// A socket beside its place. It goes, unless it has got there.
 #[derive(Debug)]
-pub struct Leaving {
-    channel: Channel,
-    pid: i32,
-    drain: Duration,
-}
-
-/// How a draining process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
-    ByItself,
-    /// It was still there long after its own limit.
-    Killed,
-    /// The same, but it is in a process namespace that we do not see.
-    OutOfReach,
-}
+struct Unseen(PathBuf);
 
 // === impl Claim ===
 
@@ -174,11 +146,27 @@ impl Claim {
     ///
     /// When the socket cannot be made.
     pub fn stage(self) -> Result<Staged, HandoverError> {
+        self.remove_leftovers();
         let socket = socket_path(&self.directory).with_extension(std::process::id().to_string());
-        match Holder::listen(&socket) {
+        let socket = Unseen(socket);
+        match Holder::listen(&socket.0) {
             Ok(holder) => Ok(Staged { holder, socket, claim: self }),
             Err(source) => {
-                Err(HandoverError::Directory { attempt: "listen on", path: socket, source })
+                let path = socket.0.clone();
+                Err(HandoverError::Directory { attempt: "listen on", path, source })
+            }
+        }
+    }
+
+    /// Sockets of processes that were killed before others could find them. None of them lives: it
+    /// would have the claim.
+    fn remove_leftovers(&self) {
+        let socket = socket_path(&self.directory);
+        for entry in std::fs::read_dir(&self.directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let numbered = path.extension().and_then(|number| number.to_str()?.parse::<u32>().ok());
+            if numbered.is_some() && path.file_stem() == socket.file_stem() {
+                drop(Unseen(path));
             }
         }
     }
@@ -195,81 +183,18 @@ impl Staged {
     pub fn show(self) -> Result<Holder, HandoverError> {
         let Self { holder, socket, claim } = self;
         let path = socket_path(&claim.directory);
-        match std::fs::rename(&socket, &path) {
+        match std::fs::rename(&socket.0, &path) {
             Ok(()) => Ok(holder),
             Err(source) => Err(HandoverError::Directory { attempt: "listen on", path, source }),
         }
     }
 }
 
-// === impl Predecessor ===
+// === impl Unseen ===
 
-impl Predecessor {
-    pub fn pid(&self) -> i32 {
-        self.pid
-    }
-
-    /// Its listeners; none the second time.
-    pub fn take_listeners(&mut self) -> Vec<Lent> {
-        std::mem::take(&mut self.listeners)
-    }
-
-    /// Its lock of what both use, if it has one; none the second time.
-    pub fn take_lock(&mut self) -> Option<OwnedFd> {
-        self.lock.take()
-    }
-
-    /// To be said before anything that the predecessor owns is changed: it will put it right when
-    /// we do not become ready.
-    pub fn begun(&self) {
-        // One that has ended needs to know nothing.
-        let _ = self.channel.send(&Message::Begun);
-    }
-
-    /// To be said when everything is in place. Returns when the predecessor accepts no more.
-    ///
-    /// # Errors
-    ///
-    /// When it is alive and does not answer: then the place is not ours.
-    pub fn ready(self) -> Result<Leaving, HandoverError> {
-        let Self { channel, pid, drain, directory, .. } = self;
-        let answer = channel.send(&Message::Ready).and_then(|()| channel.receive());
-        let source = match answer {
-            Ok(Some((Message::Yielded, _))) => return Ok(Leaving { channel, pid, drain }),
-            Ok(Some(_)) => io::Error::other("not a word of leaving"),
-            Ok(None) if has_ended(&directory) => return Ok(Leaving { channel, pid, drain }),
-            Ok(None) => io::ErrorKind::UnexpectedEof.into(),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && has_ended(&directory) => {
-                return Ok(Leaving { channel, pid, drain });
-            }
-            Err(error) => error,
-        };
-        Err(HandoverError::Silent { pid, source })
-    }
-}
-
-// === impl Leaving ===
-
-impl Leaving {
-    /// Waits for its end; kills it when that does not come.
-    pub fn wait(self) -> Left {
-        let _ = self.channel.set_patient(Some(self.drain + COURTESY));
-        loop {
-            match self.channel.receive() {
-                Ok(None) => return Left::ByItself,
-                Ok(Some(_)) => {}
-                Err(_) if self.pid > 0 => {
-                    // Its end of the connection is open: the number is still its own.
-                    let killed = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
-                    return if killed.is_ok() { Left::Killed } else { Left::OutOfReach };
-                }
-                Err(_) => return Left::OutOfReach,
-            }
-        }
-    }
-
-    pub fn pid(&self) -> i32 {
-        self.pid
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 
@@ -306,18 +231,10 @@ enum Answer {
     Closed,
 }
 
-/// Whether nobody listens any more in the place of a process that has closed its connection.
-fn has_ended(directory: &Path) -> bool {
-    for _ in 0..TRIES {
-        if matches!(connect(directory, Some(PAUSE)), Ok(None)) {
-            return true;
-        }
-        std::thread::sleep(PAUSE);
-    }
-    false
-}
-
-fn connect(directory: &Path, patience: Option<Duration>) -> Result<Option<Channel>, HandoverError> {
+pub(super) fn connect(
+    directory: &Path,
+    patience: Option<Duration>,
+) -> Result<Option<Channel>, HandoverError> {
     let path = socket_path(directory);
     match Channel::connect(&path, patience) {
         Ok(channel) => Ok(Some(channel)),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use socket2::Socket;
 use tokio::sync::{mpsc, oneshot};
 
-use super::channel::Channel;
+use super::channel::{Channel, Cut};
 use super::{Hello, Lent, Message, VERSION};
 use crate::net::sys;
 
@@ -23,11 +23,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub enum Request {
     /// The listeners. Who got them sends the next three; no other successor may get them meanwhile.
-    Lend { hello: Hello, pid: i32, answer: oneshot::Sender<Result<Offer, String>> },
+    /// After [`Cut::now`] that is [`Request::Abandoned`].
+    Lend { hello: Hello, pid: i32, cut: Cut, answer: oneshot::Sender<Result<Offer, String>> },
     /// What this process has in the kernel is being changed by its successor.
     Begun,
-    /// The successor serves: accept no more, then answer, then drain.
-    Ready { answer: oneshot::Sender<()> },
+    /// The successor has everything: accept no more, then answer, then drain. `serves` is its word
+    /// that it accepts; an error there is its end before.
+    Ready { answer: oneshot::Sender<()>, serves: oneshot::Receiver<()> },
     /// The successor is gone before it was ready.
     Abandoned,
     /// An operator wants this process to start its successor. The answer is the successor's process
@@ -136,28 +138,33 @@ fn lend(
     hello: Hello,
     pid: i32,
 ) -> io::Result<()> {
-    let offer = ask(requests, |answer| Request::Lend { hello, pid, answer });
+    let cut = channel.cut()?;
+    let offer = ask(requests, |answer| Request::Lend { hello, pid, cut, answer });
     let offer = match offer {
         Some(Ok(offer)) => offer,
         Some(Err(reason)) => return refuse(channel, &reason),
         None => return channel.send(&Message::Leaving),
     };
     let outcome = hand_over(channel, requests, offer);
-    if !matches!(outcome, Ok(true)) {
+    if !matches!(outcome, Ok(Some(_))) {
         let _ = requests.blocking_send(Request::Abandoned);
     }
-    outcome?;
+    let mut serves = outcome?;
     // The end of this process closes the channel: the successor waits for that.
-    while channel.receive()?.is_some() {}
+    while let Some((message, _)) = channel.receive()? {
+        if let (Message::Serves, Some(serves)) = (message, serves.take()) {
+            let _ = serves.send(());
+        }
+    }
     Ok(())
 }
 
-/// True: the successor has the place.
+/// What to tell when the successor serves; `None`: it does not get the place.
 fn hand_over(
     channel: &Channel,
     requests: &mpsc::Sender<Request>,
     offer: Offer,
-) -> io::Result<bool> {
+) -> io::Result<Option<oneshot::Sender<()>>> {
     let lock: Vec<_> = offer.lock.iter().map(AsFd::as_fd).collect();
     let message = Message::Offer { listeners: offer.listeners.len(), drain: offer.drain };
     channel.send_with(&message, &lock)?;
@@ -175,12 +182,14 @@ fn hand_over(
             }
             Some((Message::Ready, _)) => {
                 // Without an answer this process is ending already.
-                let _ = ask(requests, |answer| Request::Ready { answer });
+                let (told, serves) = oneshot::channel();
+                let _ = ask(requests, |answer| Request::Ready { answer, serves });
+                // One that does not hear it has ended: `told` says so.
                 channel.send(&Message::Yielded)?;
-                return Ok(true);
+                return Ok(Some(told));
             }
             Some(_) => return Err(io::Error::other("a message out of turn")),
-            None => return Ok(false),
+            None => return Ok(None),
         }
     }
 }

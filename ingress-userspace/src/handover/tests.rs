@@ -82,6 +82,7 @@ fn listeners_live_on_in_the_successor() {
         addresses.iter().map(|address| TcpStream::connect(address).unwrap()).collect();
     let mut listeners = Some(listeners);
     let mut begun = false;
+    let (words, word) = std::sync::mpsc::channel();
     let serving = serving(directory.path(), move |request| match request {
         Request::Lend { hello: of, answer, .. } => {
             assert_eq!(of, hello());
@@ -93,7 +94,8 @@ fn listeners_live_on_in_the_successor() {
             begun = true;
             true
         }
-        Request::Ready { answer } => {
+        Request::Ready { answer, serves } => {
+            words.send(serves).unwrap();
             assert!(begun);
             answer.send(()).unwrap();
             false
@@ -108,6 +110,8 @@ fn listeners_live_on_in_the_successor() {
     let leaving = predecessor.ready().unwrap();
     serving.join().unwrap();
     assert_eq!(leaving.pid(), i32::try_from(std::process::id()).unwrap());
+    leaving.serves();
+    word.recv().unwrap().blocking_recv().unwrap();
     assert_eq!(taken.len(), addresses.len());
     for ((number, lent), client) in taken.iter().enumerate().zip(&waiting) {
         assert_eq!((lent.worker, lent.listener.local_addr().unwrap()), (number, addresses[number]));
@@ -130,6 +134,84 @@ fn a_successor_that_gives_up_is_noticed() {
     let claim = Claim::begin(directory.path()).unwrap();
     drop(claim.meet(&hello()).unwrap().unwrap());
     serving.join().unwrap();
+}
+
+/// What it asks for is offered, and its conversation is cut once it has begun.
+#[test]
+fn a_successor_that_is_cut_off_cannot_take_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut to_cut = None;
+    let serving = serving(directory.path(), move |request| match request {
+        Request::Lend { answer, cut, .. } => {
+            answer.send(Ok(offer(lent(1).0))).unwrap();
+            to_cut = Some(cut);
+            true
+        }
+        Request::Begun => {
+            to_cut.take().unwrap().now();
+            true
+        }
+        // On its way before that: it gets no answer.
+        Request::Ready { .. } => true,
+        Request::Abandoned => {
+            // It serves on, and can be found.
+            true
+        }
+        Request::Replace { .. } => false,
+    });
+    let claim = Claim::begin(directory.path()).unwrap();
+    let predecessor = claim.meet(&hello()).unwrap().unwrap();
+    predecessor.begun();
+    let refused = predecessor.ready().unwrap_err();
+    assert!(matches!(refused, HandoverError::Silent { .. }), "{refused}");
+    let _ = replace(directory.path());
+    serving.join().unwrap();
+}
+
+/// Its place is given away: nobody else takes it back.
+#[test]
+fn a_successor_that_ends_before_it_serves_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (words, word) = std::sync::mpsc::channel();
+    let serving = serving(directory.path(), move |request| match request {
+        Request::Lend { answer, .. } => {
+            answer.send(Ok(offer(lent(1).0))).unwrap();
+            true
+        }
+        Request::Ready { answer, serves } => {
+            words.send(serves).unwrap();
+            answer.send(()).unwrap();
+            false
+        }
+        other => panic!("{other:?}"),
+    });
+    let claim = Claim::begin(directory.path()).unwrap();
+    drop(claim.meet(&hello()).unwrap().unwrap().ready().unwrap());
+    serving.join().unwrap();
+    assert!(word.recv().unwrap().blocking_recv().is_err());
+}
+
+#[test]
+fn sockets_that_nobody_has_seen_are_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let names = || {
+        let entries = std::fs::read_dir(directory.path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    // One of a process that was killed, and something that is none.
+    for name in ["handover.4000000", "other.17"] {
+        std::fs::write(directory.path().join(name), "").unwrap();
+    }
+    let staged = Claim::begin(directory.path()).unwrap().stage().unwrap();
+    let own = format!("handover.{}", std::process::id());
+    assert_eq!(names(), [own.as_str(), LOCK, "other.17"]);
+    drop(staged);
+    assert_eq!(names(), [LOCK, "other.17"]);
+    let _holder = hold(directory.path());
+    assert_eq!(names(), [LOCK, SOCKET, "other.17"]);
 }
 
 #[test]

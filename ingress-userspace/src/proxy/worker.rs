@@ -75,6 +75,7 @@ pub struct WorkerHandle {
     counters: Arc<Counters>,
     drain: CancellationToken,
     handed_over: Arc<AtomicBool>,
+    end: CancellationToken,
     #[cfg(any(test, feature = "testing"))]
     panic: CancellationToken,
     exit: oneshot::Receiver<Exit>,
@@ -84,7 +85,8 @@ pub struct WorkerHandle {
 /// How a worker ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// After [`WorkerHandle::drain`]: its connections are done, or their time was over.
+    /// After [`WorkerHandle::drain`]: its connections are done, or their time was over; or after
+    /// [`WorkerHandle::end`].
     Drained,
     Panicked,
 }
@@ -94,6 +96,8 @@ struct Controls {
     drain: CancellationToken,
     /// The listeners belong to another process now.
     handed_over: Arc<AtomicBool>,
+    /// Nothing is waited for any more.
+    end: CancellationToken,
     #[cfg(any(test, feature = "testing"))]
     panic: CancellationToken,
     counters: Arc<Counters>,
@@ -110,12 +114,14 @@ pub fn spawn(parts: WorkerParts) -> io::Result<WorkerHandle> {
     let controls = Controls {
         drain: CancellationToken::new(),
         handed_over: Arc::default(),
+        end: CancellationToken::new(),
         #[cfg(any(test, feature = "testing"))]
         panic: CancellationToken::new(),
         counters: parts.counters.clone(),
     };
     let drain = controls.drain.clone();
     let handed_over = controls.handed_over.clone();
+    let end = controls.end.clone();
     #[cfg(any(test, feature = "testing"))]
     let panic = controls.panic.clone();
     let counters = controls.counters.clone();
@@ -133,6 +139,7 @@ pub fn spawn(parts: WorkerParts) -> io::Result<WorkerHandle> {
         counters,
         drain,
         handed_over,
+        end,
         #[cfg(any(test, feature = "testing"))]
         panic,
         exit,
@@ -161,6 +168,11 @@ impl WorkerHandle {
     pub fn hand_over(&self) {
         self.handed_over.store(true, Ordering::Release);
         self.drain.cancel();
+    }
+
+    /// Cuts what runs, at once.
+    pub fn end(&self) {
+        self.end.cancel();
     }
 
     /// The end of the worker. To be called once; cancel safe until it returns.
@@ -243,6 +255,7 @@ fn run(
         tokio::select! {
             () = serving => {}
             () = out_of_time => {}
+            () = controls.end.cancelled() => {}
             () = farewell => {}
             () = state.context.maintain(|| state.tick()) => {}
             () = logging => {}
