@@ -249,8 +249,23 @@ fn the_unit_is_correct_and_its_rights_suffice() {
     for vip in EdgeLab::VIPS {
         assert_eq!(load.story.get(vip, Load::HOST, "/").status, 200);
     }
+    // A group that it may not give the socket to, and, with SupplementaryGroups=, one that it may.
+    let socket = load.story.admin().socket().to_owned();
+    let rights_of = |path: &std::path::Path| {
+        use std::os::unix::fs::MetadataExt;
+        let found = std::fs::metadata(path).unwrap();
+        (found.gid(), found.mode() & 0o777)
+    };
+    load.story.configure(|config| config.admin.group = Some("4711".to_owned()));
     let mut old = load.story.start_successor();
     assert_eq!(old.wait(DEADLINE).code(), Some(0), "{}", old.output());
+    load.story.wait_for_log("only for its owner, not for admin.group");
+    assert_eq!(rights_of(&socket), (0, 0o600));
+    let groups = ["--groups=4711", &bounding, "--inh-caps=-all", "--no-new-privs"];
+    load.story.under(&[&["setpriv"][..], &groups].concat());
+    let mut old = load.story.start_successor();
+    assert_eq!(old.wait(DEADLINE).code(), Some(0), "{}", old.output());
+    eventually("the group has the socket", || rights_of(&socket) == (4711, 0o660));
     for vip in EdgeLab::VIPS {
         assert_eq!(load.story.get(vip, Load::HOST, "/").status, 200);
     }

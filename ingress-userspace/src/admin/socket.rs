@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::unistd::{Gid, Group, chown};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -70,10 +71,21 @@ fn place(staged: &Path, path: &Path, gid: Option<Gid>) -> io::Result<Place> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(staged)?)?;
     // Nobody can connect before it listens, so nobody meets other rights than these.
-    if let Some(gid) = gid {
-        chown(staged, None, Some(gid))?;
-    }
-    let mode = if gid.is_some() { 0o660 } else { 0o600 };
+    let given = gid.map(|gid| chown(staged, None, Some(gid)));
+    let mode = match given {
+        Some(Ok(())) => 0o660,
+        // The owner, and with it every probe, needs it all the same.
+        Some(Err(error @ Errno::EPERM)) => {
+            tracing::error!(
+                socket = %path.display(),
+                "only for its owner, not for admin.group: {error}. This process has to be in that \
+                 group (SupplementaryGroups= of its unit) or to have CAP_CHOWN"
+            );
+            0o600
+        }
+        Some(Err(error)) => return Err(error.into()),
+        None => 0o600,
+    };
     fs::set_permissions(staged, fs::Permissions::from_mode(mode))?;
     let made = fs::symlink_metadata(staged)?;
     socket.listen(BACKLOG)?;
