@@ -3,7 +3,8 @@
 //!
 //! Everything that a worker does at the end of a request, with the writer of the log at work and
 //! its file thrown away. Requests go to one route, or to a random one of 10,000, whose counters are
-//! not in the cache of the core. Rounds of all rows alternate.
+//! not in the cache of the core. Rounds of all rows alternate. Then what the administration's page
+//! asks of 10,000 routes ([`poll`]).
 
 use std::hint::black_box;
 use std::rc::Rc;
@@ -20,15 +21,20 @@ use genkan::proxy::counters::Counters;
 use genkan::proxy::worker::{Clock, OpenConnections};
 use genkan::proxy::{Connection, Outcome, ProxyContext, Settings, WorkerState};
 use genkan::routing::fixture::{ingress, ready_service, upserts};
-use genkan::routing::{self, Compiler, Route};
+use genkan::routing::{self, Compiler, Route, Snapshot};
 use genkan::snapshot::Publisher;
 use genkan::upstream::ClientTls;
 use http::{HeaderValue, Method, Uri, Version};
 use tokio_util::sync::CancellationToken;
 
+#[path = "observability/poll.rs"]
+mod poll;
+
 const ROUNDS: usize = 11;
 const REQUESTS: usize = 100_000;
 const ROUTES: usize = 10_000;
+/// Questions of each kind to the administration.
+const LOOKS: usize = 201;
 
 /// One way to end a request.
 struct Row {
@@ -42,7 +48,9 @@ fn main() {
     // `cargo test --benches` only wants to know that it runs.
     let quick = std::env::args().any(|argument| argument == "--test");
     let (requests, hosts) = if quick { (100, 10) } else { (REQUESTS, ROUTES) };
-    let routes = routes(hosts);
+    let snapshot = snapshot(hosts);
+    let mut routes = Vec::new();
+    snapshot.each_route(|_, route| routes.push(route.clone()));
     let mut rows = rows(routes.len());
     for round in 0..ROUNDS {
         for row in &mut rows {
@@ -60,6 +68,7 @@ fn main() {
         let range = format!("{low:.0} - {median:.0} - {high:.0}");
         println!("{:<44}{range:>30}{:>9.2}", row.name, median / base);
     }
+    poll::measure(snapshot, if quick { 1 } else { LOOKS });
 }
 
 const COUNTED: &str = "counted, log off";
@@ -130,16 +139,13 @@ impl Row {
     }
 }
 
-fn routes(hosts: usize) -> Vec<Arc<Route>> {
+fn snapshot(hosts: usize) -> Arc<Snapshot> {
     let mut compiler = Compiler::new(routing::Settings::default());
     let objects = (0..hosts).map(|host| {
         ingress(&format!("i{host}")).prefix(&format!("h{host}.example"), "/", "s:80").object()
     });
     let services = ready_service("s", "10.0.0.1").into_iter();
-    let snapshot = compiler.apply(upserts(services.chain(objects)), 0).snapshot;
-    let mut routes = Vec::new();
-    snapshot.each_route(|_, route| routes.push(route.clone()));
-    routes
+    Arc::new(compiler.apply(upserts(services.chain(objects)), 0).snapshot)
 }
 
 fn worker(log: Option<(AccessLogFormat, &[&str])>) -> WorkerState {

@@ -21,6 +21,7 @@ mod socket;
 pub mod status;
 mod view;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -45,6 +46,9 @@ pub trait Node: Send + Sync {
     fn workers(&self) -> Vec<status::Worker>;
 
     fn traffic(&self) -> status::Traffic;
+
+    /// By the name of each VIP that is served.
+    fn vips(&self) -> BTreeMap<Arc<str>, status::VipTraffic>;
 
     /// Requests that no route has won.
     fn unrouted(&self) -> Sum;

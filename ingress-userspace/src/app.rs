@@ -130,6 +130,7 @@ impl App {
             publisher: publisher.clone(),
             counters: Arc::clone(&counters),
             places: places.clone(),
+            settings: settings.clone(),
         };
         let printer = if options.events { Some(Printer::start(io::stdout())?) } else { None };
         // What could fail for reasons of ours is done: a process that serves goes on until now.

@@ -94,7 +94,9 @@ fn a_browser_shows_the_tables_and_runs_nothing_of_what_objects_say() {
         let svg = svg.unwrap_or_else(|| panic!("no plot of {plot} in:\n{dom}"));
         assert!(svg.contains(" d=\"M"), "{plot} has no points: {svg}");
     }
-    for moved in ["Requests per second", "Errors (5xx) per second", "edge: Packets per second"] {
+    let plots = ["", "edge: "].map(|of| format!("{of}Requests per second"));
+    let others = ["Errors (5xx) per second", "edge: Packets per second"].map(str::to_owned);
+    for moved in plots.into_iter().chain(others) {
         let (_, label) = dom.split_once(&format!("aria-label=\"{moved}: ")).unwrap();
         let (_, highest) = label.split_once("highest ").unwrap();
         assert!(!highest.starts_with("0\""), "{moved} has not moved in:\n{dom}");
@@ -203,7 +205,9 @@ const HARNESS: &str = r#"<!DOCTYPE html><meta charset="utf-8"><pre></pre>
 <script src="page.js"></script><script>
 const status = (pid, uptime, requests, denied) => ({
   process: { pid, uptime }, traffic: { requests, answers: {} },
-  vips: [{ name: "edge", verdicts: { denied, tcp_syn: 5 } }],
+  vips: [{
+    name: "edge", verdicts: { denied, tcp_syn: 5 }, traffic: { requests, by_worker: [1, 2] },
+  }],
 });
 const total = (before, now) => rates(before, now, ["denied"])?.total ?? null;
 const field = document.querySelector("input");

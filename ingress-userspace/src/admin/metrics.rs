@@ -5,6 +5,7 @@
 //! occurred. Paths, hosts and clients are none. What is gone from the snapshot is gone from here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 mod routes;
@@ -12,8 +13,8 @@ mod routes;
 use super::Node;
 use super::control::{Silent, View};
 use super::ready;
-use super::status::{Interface, Steer};
-use crate::metrics::{Exposition, Form, process};
+use super::status::{Interface, Steer, VipTraffic};
+use crate::metrics::{Exposition, Family, Form, process};
 use crate::routing::{ClusterState, Snapshot};
 use crate::telemetry::{budget, lines};
 
@@ -46,6 +47,7 @@ pub(super) fn text(
     routes::export(&snapshot, node.unrouted(), detail, &mut out);
     snapshots(&snapshot, served, &mut out);
     node.metrics(&mut out);
+    vips(&node.vips(), &mut out);
     if let Ok(view) = view {
         control(view, &mut out);
         kernel(view, &mut out);
@@ -154,6 +156,29 @@ fn kernel(view: &View, out: &mut Exposition) {
     for vip in &view.vips {
         family.number(&[("vip", &vip.name)], vip.rules as u64);
     }
+}
+
+/// What clients had of each VIP; its packets are counted by the kernel.
+fn vips(all: &BTreeMap<Arc<str>, VipTraffic>, out: &mut Exposition) {
+    let mut family =
+        out.counter("genkan_vip_requests", "Answered requests by VIP and status class.");
+    for (vip, traffic) in all {
+        for (class, number) in &traffic.answers {
+            family.number(&[("vip", vip), ("class", class)], *number);
+        }
+    }
+    let each = |family: &mut Family<'_>, of: fn(&VipTraffic) -> u64| {
+        for (vip, traffic) in all {
+            family.number(&[("vip", vip)], of(traffic));
+        }
+    };
+    let mut family = out.counter("genkan_vip_connections", "Client connections accepted by VIP.");
+    each(&mut family, |traffic| traffic.accepted);
+    let mut family =
+        out.counter("genkan_vip_request_body_bytes", "Body bytes from clients by VIP.");
+    each(&mut family, |traffic| traffic.received_bytes);
+    let mut family = out.counter("genkan_vip_response_body_bytes", "Body bytes to clients by VIP.");
+    each(&mut family, |traffic| traffic.sent_bytes);
 }
 
 fn epoch(time: SystemTime) -> f64 {

@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use super::query::Query;
 use super::status::{
-    Cluster, Condition, ConditionState, Page, Problem, Route, Status, Vip, Worker,
+    Cluster, Condition, ConditionState, Page, Problem, Route, Status, Vip, VipTraffic, Worker,
 };
 use ingress_common::Verdict;
 use ingress_common::verdict::Action;
@@ -69,7 +69,7 @@ pub(super) fn render(status: &Status, query: &Query) -> String {
 }
 
 const PROBLEMS: &[&str] = &["Reason", "Rule", "Object", "Place", "Field", "Message"];
-const VIPS: &[&str] = &["VIP", "Addresses", "Ports", "Rules", "Packets by verdict"];
+const VIPS: &[&str] = &["VIP", "Addresses", "Ports", "Rules", "Requests", "Packets by verdict"];
 const ROUTES: &[&str] = &["Host", "Path", "Type", "To", "Requests", "Route"];
 const CLUSTERS: &[&str] = &["Cluster", "State", "Protocol", "Endpoints"];
 const WORKERS: &[&str] = &["Worker", "CPU", "Connections", "Accepted", "Requests", "Panics"];
@@ -141,8 +141,18 @@ fn vip(vip: &Vip) -> Vec<String> {
         addresses.join(", "),
         ports.join(", "),
         vip.rules.to_string(),
+        requests(&vip.traffic),
         verdicts.join(", "),
     ]
+}
+
+/// All, and by worker where there are several.
+fn requests(traffic: &VipTraffic) -> String {
+    let workers: Vec<_> = traffic.by_worker.iter().map(ToString::to_string).collect();
+    match &workers[..] {
+        [] | [_] => traffic.requests.to_string(),
+        workers => format!("{} ({})", traffic.requests, workers.join(" + ")),
+    }
 }
 
 fn route(route: &Route) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! What a request for the status wants to see.
 
+use hashbrown::HashSet;
 use percent_encoding::percent_decode_str;
 
 use super::metrics::Detail;
@@ -20,6 +21,8 @@ pub(super) struct Query {
     pub(super) ingress: Option<String>,
     pub(super) service: Option<String>,
     pub(super) host: Option<String>,
+    /// Only routes with one of these ids; empty = all.
+    pub(super) ids: HashSet<String>,
     pub(super) order: Order,
     pub(super) offset: usize,
     pub(super) limit: usize,
@@ -74,6 +77,7 @@ impl Query {
             "ingress" => self.ingress = filled(value),
             "service" => self.service = filled(value),
             "host" => self.host = filled(value),
+            "route" => drop(self.ids.insert(value)),
             "offset" => self.offset = number(&value)?,
             "limit" => self.limit = number(&value)?.min(MOST),
             "order" => {
@@ -117,7 +121,7 @@ impl Query {
             _ => {
                 return Err(format!(
                     "{key:?} is not known; known are lists, namespace, ingress, service, host, \
-                     order, offset, limit, output, form, by"
+                     route, order, offset, limit, output, form, by"
                 ));
             }
         }
@@ -162,6 +166,7 @@ impl Default for Query {
             ingress: None,
             service: None,
             host: None,
+            ids: HashSet::new(),
             order: Order::Name,
             offset: 0,
             limit: LIMIT,
@@ -185,6 +190,8 @@ mod tests {
         assert!(query.routes && query.problems && !query.clusters && !query.certificates);
         assert_eq!(query.host.as_deref(), Some("*.b.example"));
         assert_eq!((query.order, query.offset, query.limit), (Order::Requests, 20, 5));
+        let query = Query::parse(Some("route=ns%2Fa%2Fdefault&route=b")).unwrap();
+        assert_eq!(query.ids, HashSet::from(["ns/a/default".to_owned(), "b".to_owned()]));
         assert_eq!(Query::parse(None), Ok(Query::default()));
         assert_eq!(Query::parse(Some("limit=1000000")).unwrap().limit, MOST);
     }

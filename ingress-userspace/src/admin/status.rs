@@ -143,6 +143,22 @@ pub struct Vip {
     pub rules: usize,
     /// Packets by verdict, all verdicts. Empty without kernel programs.
     pub verdicts: Counts,
+    #[serde(default)]
+    pub traffic: VipTraffic,
+}
+
+/// What the workers have served by the addresses of a VIP.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VipTraffic {
+    /// Connections accepted.
+    pub accepted: u64,
+    pub requests: u64,
+    /// Requests by `1xx` to `5xx`.
+    pub answers: Counts,
+    pub received_bytes: u64,
+    pub sent_bytes: u64,
+    /// Requests by worker, in the order of [`Status::workers`].
+    pub by_worker: Vec<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 use tempfile::TempDir;
 
 use super::client::{Client, ClientError};
-use super::status::{Page, Problem, Readiness, Status, Traffic, Worker};
+use super::status::{Page, Problem, Readiness, Status, Traffic, VipTraffic, Worker};
 use super::*;
 use crate::config::Config;
 use crate::config::admin::AdminSocket;
@@ -54,6 +54,12 @@ impl Node for Plain {
 
     fn traffic(&self) -> Traffic {
         Traffic { requests: 3, ..Traffic::default() }
+    }
+
+    fn vips(&self) -> BTreeMap<Arc<str>, VipTraffic> {
+        let answers = [("2xx".into(), 2), ("4xx".into(), 1)].into();
+        let traffic = VipTraffic { requests: 3, answers, ..VipTraffic::default() };
+        [("edge".into(), traffic)].into()
     }
 
     fn unrouted(&self) -> Sum {
@@ -194,6 +200,25 @@ fn connect(address: std::net::SocketAddr) -> TcpStream {
         }
         std::thread::yield_now();
     }
+}
+
+/// What the page asks for once a second.
+#[test]
+fn the_numbers_of_a_screen_cost_the_bytes_of_a_screen_whatever_the_number_of_routes() {
+    let site = Site::start(DEADLINE, true);
+    site.show(10_000);
+    let ids: Vec<String> = (4_000..4_060)
+        .map(|host| format!("route=default%2Fi{host:05}%2Frules%5B0%5D.paths%5B0%5D"))
+        .collect();
+    let answer = |target: &str| site.client().get(target).unwrap().or_refused().unwrap().body;
+    let asked = answer(&format!("/status?lists=routes&{}", ids.join("&")));
+    let status: Status = serde_json::from_slice(&asked).unwrap();
+    let routes = status.routes.unwrap();
+    assert_eq!((routes.total, routes.items.len()), (60, 60));
+    assert_eq!(routes.items[0].host.as_deref(), Some("h04000.example"));
+    let all = answer("/status?lists=routes");
+    println!("{} bytes for 60 routes, {} for a thousand", asked.len(), all.len());
+    assert!(asked.len() < 64 << 10, "{}", asked.len());
 }
 
 fn status_of(answer: Result<super::client::Answer, ClientError>) -> StatusCode {

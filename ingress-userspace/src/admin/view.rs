@@ -21,12 +21,17 @@ pub(super) fn status(node: &dyn Node, view: &View, readiness: Readiness, query: 
     let snapshot = node.snapshot();
     let workers = node.workers();
     let served = workers.iter().map(|worker| worker.served).min().unwrap_or(0);
+    let mut traffic = node.vips();
+    let mut vips = view.vips.clone();
+    for vip in &mut vips {
+        vip.traffic = traffic.remove(&*vip.name).unwrap_or_default();
+    }
     Status {
         process: process(),
         readiness,
         configuration: configuration(view, &snapshot, served),
         interfaces: view.interfaces.clone(),
-        vips: view.vips.clone(),
+        vips,
         workers,
         traffic: node.traffic(),
         duration_bounds: metrics::BOUNDS.to_vec(),
@@ -72,7 +77,8 @@ fn configuration(view: &View, snapshot: &Snapshot, served: u64) -> Configuration
 pub(super) fn routes(snapshot: &Snapshot, query: &Query) -> Page<Route> {
     let mut found: Vec<(ListedHost<'_>, &Arc<routing::Route>)> = Vec::new();
     snapshot.each_route(|host, route| {
-        let is_wanted = is(&query.namespace, &route.namespace)
+        let is_wanted = (query.ids.is_empty() || query.ids.contains(&*route.id))
+            && is(&query.namespace, &route.namespace)
             && is(&query.ingress, &route.ingress)
             && query.host.as_ref().is_none_or(|wanted| host.text().as_ref() == Some(wanted))
             && query.service.as_ref().is_none_or(|wanted| {

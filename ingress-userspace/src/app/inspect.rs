@@ -1,18 +1,21 @@
 //! What the administration is shown of this process.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 
 use super::entrance::Told;
 use super::handover::Departures;
 use super::workers::Place;
 use super::{App, Entrance};
-use crate::admin::status::{Counts, Interface, Port, Steer, Traffic, Vip, Worker};
+use crate::admin::status::{Counts, Interface, Port, Steer, Traffic, Vip, VipTraffic, Worker};
 use crate::admin::{Ask, Node, View};
 use crate::config::{Config, PortProtocol, VipConfig};
 use crate::dataplane::{self, InterfaceReport};
 use crate::metrics::{Exposition, Sum, process};
-use crate::proxy::Failure;
-use crate::proxy::counters::{self, Counters};
+use crate::proxy::counters::{self, Counters, VipCounters};
+use crate::proxy::{Failure, Settings};
 use crate::routing::Snapshot;
 use crate::snapshot::Publisher;
 
@@ -22,6 +25,7 @@ pub(super) struct Inside {
     pub(super) counters: Arc<[Arc<Counters>]>,
     pub(super) places: Vec<Place>,
     pub(super) departures: Arc<Departures>,
+    pub(super) settings: Arc<ArcSwap<Settings>>,
 }
 
 // === impl App ===
@@ -87,11 +91,10 @@ impl Node for Inside {
 
     fn traffic(&self) -> Traffic {
         let sum = |of: fn(&Counters) -> u64| self.counters.iter().map(|c| of(c)).sum::<u64>();
-        let answers =
-            ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().enumerate().map(|(class, label)| {
-                let count = self.counters.iter().map(|c| c.answers[class].value()).sum::<u64>();
-                (label.into(), count)
-            });
+        let answers = CLASSES.into_iter().enumerate().map(|(class, label)| {
+            let count = self.counters.iter().map(|c| c.answers[class].value()).sum::<u64>();
+            (label.into(), count)
+        });
         let answers: Counts = answers.collect();
         let failures = Failure::LABELS.into_iter().enumerate().filter_map(|(index, label)| {
             let count = self.counters.iter().map(|c| c.failures[index].value()).sum::<u64>();
@@ -110,6 +113,23 @@ impl Node for Inside {
         }
     }
 
+    fn vips(&self) -> BTreeMap<Arc<str>, VipTraffic> {
+        let mut vips: BTreeMap<Arc<str>, VipTraffic> = BTreeMap::new();
+        for (address, name) in &self.settings.load().vips {
+            let traffic = vips.entry(name.clone()).or_insert_with(|| VipTraffic {
+                answers: CLASSES.into_iter().map(|class| (class.into(), 0)).collect(),
+                by_worker: vec![0; self.counters.len()],
+                ..VipTraffic::default()
+            });
+            for (worker, counters) in self.counters.iter().enumerate() {
+                if let Some(line) = counters.vips.find(*address) {
+                    add(traffic, worker, &line);
+                }
+            }
+        }
+        vips
+    }
+
     fn unrouted(&self) -> Sum {
         let mut sum = Sum::default();
         self.counters.iter().for_each(|counters| counters.unrouted.add_to(&mut sum));
@@ -120,6 +140,20 @@ impl Node for Inside {
         counters::export(&self.counters, out);
         self.departures.export(out);
     }
+}
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// What one worker has counted for one address.
+fn add(traffic: &mut VipTraffic, worker: usize, line: &VipCounters) {
+    for (class, counter) in CLASSES.into_iter().zip(&line.answers) {
+        *traffic.answers.entry(class.into()).or_default() += counter.value();
+    }
+    traffic.accepted += line.connections.value();
+    traffic.requests += line.requests();
+    traffic.received_bytes += line.received.value();
+    traffic.sent_bytes += line.sent.value();
+    traffic.by_worker[worker] += line.requests();
 }
 
 fn kernel(config: &Config, entrance: &Entrance) -> (Vec<Interface>, Vec<Vip>, Option<String>) {
@@ -166,6 +200,7 @@ fn describe(vip: &VipConfig, steer: Steer, reason: Option<String>) -> Vip {
         reason,
         rules: 0,
         verdicts: Counts::new(),
+        traffic: VipTraffic::default(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use super::body::RequestBody;
+use super::counters::VipCounters;
 use super::http1::{self, Service};
 use super::http2;
 use super::request::{self, Connection, Outcome, Reply};
@@ -158,6 +160,8 @@ impl Acceptor {
             return;
         }
         let open = self.state.open.open();
+        let vip = self.state.counters.vips.of(local.ip());
+        vip.connections.add(1);
         let state = self.state.clone();
         let tls = self.tls.clone();
         spawn_local(async move {
@@ -165,11 +169,12 @@ impl Acceptor {
                 match protocol {
                     PortProtocol::Http => {
                         let connection = Connection::new(peer, local, protocol, None);
+                        let connection = connection.counted_by(vip);
                         http1(stream, &state, connection).await;
                     }
                     // Boxed: plain connections do not pay for its size.
                     PortProtocol::Https => {
-                        Box::pin(https(stream, &tls, &state, (peer, local))).await;
+                        Box::pin(https(stream, &tls, &state, (peer, local), vip)).await;
                     }
                 }
             };
@@ -186,6 +191,7 @@ async fn https(
     tls: &tls::Acceptor,
     state: &Rc<WorkerState>,
     (peer, local): (SocketAddr, SocketAddr),
+    vip: Arc<VipCounters>,
 ) {
     let settings = state.context.settings();
     let (patience, strict) = (settings.timeouts.client_header, settings.tls.strict_sni);
@@ -198,7 +204,8 @@ async fn https(
     };
     state.counters.shaken_hands(handshaken.handshake);
     let connection = Connection::new(peer, local, PortProtocol::Https, handshaken.sni)
-        .with_handshake(handshaken.handshake);
+        .with_handshake(handshaken.handshake)
+        .counted_by(vip);
     match handshaken.protocol {
         tls::Protocol::Http1 => http1(handshaken.stream, state, connection).await,
         tls::Protocol::Http2 => {

@@ -9,8 +9,10 @@ use crate::tls::Handshake;
 use crate::upstream::UpstreamCounters;
 
 mod export;
+mod vips;
 
 pub use export::export;
+pub use vips::{VipCounters, Vips};
 
 /// Of one worker's place: they go on when another thread takes it.
 #[derive(Debug, Default)]
@@ -43,6 +45,8 @@ pub struct Counters {
     pub received: Counter,
     /// Body bytes to clients.
     pub sent: Counter,
+    /// By the address that clients connected to.
+    pub vips: Vips,
     /// Requests that no route has won, and what could not be read as one.
     pub unrouted: Block,
     /// TLS handshakes, by [`Handshake::index`].
@@ -70,8 +74,7 @@ impl Counters {
 
     /// One answered request, or one that could not be read.
     pub fn answered(&self, status: u16) {
-        let class = usize::from(status / 100).clamp(1, 5) - 1;
-        self.answers[class].add(1);
+        self.answers[class_of(status)].add(1);
     }
 
     pub fn shaken_hands(&self, handshake: Handshake) {
@@ -81,4 +84,9 @@ impl Counters {
     pub fn failed(&self, failure: Failure) {
         self.failures[failure.index()].add(1);
     }
+}
+
+/// Index of `1xx` to `5xx`.
+fn class_of(status: u16) -> usize {
+    usize::from(status / 100).clamp(1, 5) - 1
 }

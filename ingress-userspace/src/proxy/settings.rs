@@ -14,6 +14,8 @@ use crate::net::sources::SourceRules;
 pub struct Settings {
     /// Protocol of each VIP:port; connections to other local addresses are refused.
     pub ports: HashMap<SocketAddr, PortProtocol>,
+    /// Name of the VIP of each address.
+    pub vips: HashMap<IpAddr, Arc<str>>,
     /// Where redirects from HTTP lead on each VIP that speaks HTTPS.
     pub https_ports: HashMap<IpAddr, u16>,
     /// VIPs with source rules. The kernel programs enforce them before a connection exists; here
@@ -44,6 +46,9 @@ impl Settings {
         for (&place, &protocol) in &next.ports {
             both.ports.entry(place).or_insert(protocol);
         }
+        for (&address, name) in &next.vips {
+            both.vips.entry(address).or_insert_with(|| name.clone());
+        }
         let is_new = |vip: &IpAddr| !self.ports.keys().any(|place| place.ip() == *vip);
         let new_sources = next.sources.iter().filter(|(vip, _)| is_new(vip));
         both.sources.extend(new_sources.map(|(vip, rules)| (*vip, rules.clone())));
@@ -63,6 +68,12 @@ impl From<&Config> for Settings {
                 vip.ports.iter().map(move |p| (SocketAddr::new(address, p.port), p.protocol))
             })
             .collect();
+        let vips = config
+            .vips
+            .iter()
+            .map(|vip| (vip, Arc::<str>::from(&*vip.name)))
+            .flat_map(|(vip, name)| vip.addresses.iter().map(move |a| (*a, name.clone())))
+            .collect();
         let https_ports = config
             .vips
             .iter()
@@ -77,6 +88,7 @@ impl From<&Config> for Settings {
             .collect();
         Self {
             ports,
+            vips,
             https_ports,
             sources,
             timeouts: config.timeouts,

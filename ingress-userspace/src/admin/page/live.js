@@ -5,13 +5,14 @@
 
 const PERIOD = 1000; // Milliseconds from an answer to the next question.
 const PATIENCE = 8000; // Longer than the administration waits for the control side.
+const LONGEST = 5000; // Characters of a question.
 const PLOTS = [
   ["requests", "Requests per second"],
   ["errors", "Errors (5xx) per second"],
   ["connections", "Open connections"],
   ["dropped", "Dropped packets per second"],
 ];
-const VIP_PLOTS = [["packets", "Packets per second"], ["dropped", "Dropped per second"]];
+const VIP_PLOTS = [["requests", "Requests per second"], ["packets", "Packets per second"], ["dropped", "Dropped per second"]];
 
 function element(name, text, parent) {
   const made = document.createElement(name);
@@ -57,6 +58,20 @@ function vipPlots() {
     return [vip, VIP_PLOTS.map(([name, title]) =>
       [name, plot(element("td", "", row), `${vip}: ${title}`, name)])];
   }));
+}
+
+// What is asked each time: of routes only those whose rows are seen, because a node may have
+// thousands, and each costs an answer its bytes.
+function question() {
+  const asked = new URLSearchParams();
+  for (const row of rowsOf("routes")) {
+    const { top, bottom } = row.getBoundingClientRect();
+    if (row.hidden || bottom <= 0 || top >= innerHeight) continue;
+    asked.append("route", row.cells[5]?.textContent ?? "");
+    if (asked.toString().length > LONGEST) break;
+  }
+  asked.set("lists", asked.has("route") ? "routes" : "");
+  return asked;
 }
 
 function refreshTables(status) {
@@ -110,8 +125,6 @@ function start(live) {
   field.type = "search";
   field.addEventListener("input", () => filterRows(field.value, count));
 
-  const query = new URLSearchParams(location.search);
-  query.set("lists", "routes");
   let [before, timer, answered, asking] = [null, null, new Date(), false];
   const show = (status) => {
     const found = rates(before, status, drops.split(" "));
@@ -131,7 +144,7 @@ function start(live) {
     asking = true;
     try {
       const signal = AbortSignal.timeout(PATIENCE);
-      const answer = await fetch(`/status?${query}`, { signal, cache: "no-store" });
+      const answer = await fetch(`/status?${question()}`, { signal, cache: "no-store" });
       if (!answer.ok) throw new Error((await answer.text()).trim());
       show(await answer.json());
       answered = new Date();

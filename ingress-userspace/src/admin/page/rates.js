@@ -13,6 +13,7 @@ function sum(counts, wanted) {
 // A lookup by `dispatch` is no further packet.
 function counters(status, drops) {
   const vips = new Map(status.vips.map((vip) => [vip.name, {
+    requests: vip.traffic.requests,
     packets: sum(vip.verdicts, (name) => !name.startsWith("dispatch_")),
     dropped: sum(vip.verdicts, (name) => drops.includes(name)),
   }]));
@@ -61,10 +62,15 @@ function shown(value) {
   return value < 10 && value % 1 ? value.toFixed(1) : String(Math.round(value));
 }
 
+// All, and by worker where there are several.
+function requests({ requests: all, by_worker: workers }) {
+  return workers.length > 1 ? `${all} (${workers.join(" + ")})` : String(all);
+}
+
 // Cells that change, by column, of each row of a table; rows are found by the text of their keys.
 const TABLES = {
-  vips: { key: [0], rows: (status) => status.vips.map((vip) => [[vip.name], { 4:
-    Object.keys(vip.verdicts).filter((name) => vip.verdicts[name] > 0)
+  vips: { key: [0], rows: (status) => status.vips.map((vip) => [[vip.name], {
+    4: requests(vip.traffic), 5: Object.keys(vip.verdicts).filter((name) => vip.verdicts[name] > 0)
       .map((name) => `${name} ${vip.verdicts[name]}`).join(", ") }]) },
   routes: { key: [0, 5], rows: (status) => (status.routes?.items || []).map((route) =>
     [[route.host || "", route.id], { 4: route.requests }]) },

@@ -46,6 +46,9 @@ impl WorkerState {
         if let Some(failure) = entry.failure {
             self.counters.failed(failure);
         }
+        if let Some(vip) = &entry.connection.vip {
+            vip.answered(entry.status, entry.received, entry.sent);
+        }
         let block = match &entry.outcome.route {
             Some(route) => route.tally.of(self.context.worker, self.context.workers),
             None => &self.counters.unrouted,

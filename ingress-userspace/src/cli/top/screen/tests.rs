@@ -2,7 +2,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use super::*;
-use crate::admin::status::{Page, Port, Route, Steer, Vip};
+use crate::admin::status::{Page, Port, Route, Steer, Vip, VipTraffic};
 
 fn route(id: &str, host: &str, requests: u64) -> Route {
     Route { id: id.to_owned(), host: Some(host.to_owned()), requests, ..Route::default() }
@@ -25,6 +25,7 @@ fn status(seconds: f64, requests: [u64; 2], denied: u64) -> Status {
         reason: None,
         rules: 0,
         verdicts: [("denied".into(), denied), ("tcp_syn".into(), 1000)].into(),
+        traffic: VipTraffic::default(),
     }];
     status
 }

@@ -102,6 +102,20 @@ fn a_secret_that_comes_changes_or_goes_is_followed_at_once() {
 }
 
 #[test]
+fn routes_of_an_ingress_share_their_filters_as_long_as_its_passwords_are_the_same() {
+    let file = |user: &str| secret("pw", &[("auth", &format!("{user}:{{PLAIN}}pw"))]);
+    let mut world = World::of([asking(plain(), "pw", false), file("ann")]);
+    let filters =
+        |world: &World, host, path| world.route(host, path).unwrap().filters.clone().unwrap();
+    let first = filters(&world, "h", "/");
+    assert!(Arc::ptr_eq(&first, &filters(&world, "i", "/x")));
+    world.apply(upserts([file("bob")]));
+    let second = filters(&world, "h", "/");
+    assert!(!Arc::ptr_eq(&first, &second));
+    assert!(Arc::ptr_eq(&second, &filters(&world, "i", "/x")));
+}
+
+#[test]
 fn the_catch_all_asks_for_passwords_too() {
     let mut all = ingress("all").default_backend("s:80").value();
     all.has_rules = false;
