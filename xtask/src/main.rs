@@ -5,8 +5,10 @@
 //! seconds on a machine that has nothing but rustup and a C linker.
 
 mod bench;
+mod cluster;
 mod demo;
 mod ebpf;
+mod image;
 mod lint;
 mod program;
 mod progress;
@@ -36,10 +38,14 @@ enum Command {
     Lint(lint::Arguments),
     /// Set up, lint, and run every test; ends with the line `N passed, N failed, N skipped`
     Test(test::Arguments),
+    /// A real Kubernetes on this machine, for tests and for trying things out; needs root
+    Cluster(cluster::Arguments),
     /// Load, edits and take-overs for minutes: nothing may be lost, nothing may grow; needs root
     Soak(soak::Arguments),
     /// Measure: kernel programs, routing, the proxy beside nginx; ratios with min-median-max
     Bench(bench::Arguments),
+    /// Genkan's container image as an OCI archive; the same sources give the same bytes
+    Image(image::Arguments),
     /// Build and inspect the kernel programs
     Ebpf(ebpf::Arguments),
 }
@@ -48,8 +54,10 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Setup(arguments) => setup::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Ebpf(arguments) => ebpf::run(&arguments),
+        Command::Image(arguments) => image::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),

@@ -3,6 +3,7 @@
 //! Looks first and says what is missing and why; only then installs, and only what is missing.
 //! Without root or without Debian it prints what to install and fails.
 
+pub(crate) mod go;
 mod interop;
 mod packages;
 mod toolchain;
@@ -22,13 +23,15 @@ pub(crate) struct Arguments {
     purpose: Purpose,
 }
 
-/// What a machine is prepared for. Everything needs what `Build` needs.
+/// What a machine is prepared for. Everything but `Cluster` needs what `Build` needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Purpose {
     /// Compiling the workspace with its kernel programs
     Build,
     /// Build, and the network namespaces of the demo
     Demo,
+    /// A real Kubernetes in network namespaces; compiles nothing of the workspace
+    Cluster,
     /// Build, and what a comparison with other proxies needs
     Bench,
     /// Build, and what `cargo xtask lint` uses
@@ -49,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// Something is missing and could not be installed; the message says what and why.
 pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
     packages::install(purpose)?;
-    if packages::kernel_programs_are_built() {
+    if purpose != Purpose::Cluster && packages::kernel_programs_are_built() {
         toolchain::bpf_linker()?;
     }
     if matches!(purpose, Purpose::Lint | Purpose::Test) {

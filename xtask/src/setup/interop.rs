@@ -9,14 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::program::{self, Program};
+use super::go;
 use crate::progress::Step;
 use crate::workspace;
 
 const PROGRAMS: [&str; 2] = ["client", "server"];
 const PACKAGES: &str = "google.golang.org/grpc/interop/";
-/// The Go release that go.mod names.
-const GO: (u32, u32) = (1, 26);
 
 /// Where the built programs `client` and `server` are; `None` when they were not built.
 pub(crate) fn directory() -> Option<PathBuf> {
@@ -29,19 +27,15 @@ pub(super) fn build() -> Result<()> {
         return Ok(());
     }
     println!("missing the gRPC interoperability programs: tests drive them through the proxy");
-    if let Some(lack) = go_lack() {
-        let message = format!(
-            "{lack}; Go {}.{} or newer builds them (Debian's golang is too old, go.dev has releases)",
-            GO.0, GO.1
-        );
+    if let Some(lack) = go::lack() {
         if env::var_os("CI").is_some() {
-            bail!("{message}");
+            bail!("{lack}");
         }
-        println!("skipped the gRPC interoperability programs: {message}");
+        println!("skipped the gRPC interoperability programs: {lack}");
         return Ok(());
     }
     let step = Step::begin("go build grpc interop client and server");
-    Program::new("go")
+    go::go()
         .directory(&workspace::root().join("xtask/interop"))
         .args(["build", "-trimpath", "-mod=readonly", "-o"])
         .args([workspace::own("interop")?])
@@ -50,16 +44,4 @@ pub(super) fn build() -> Result<()> {
         .checked(&step, "interop")?;
     step.ok("");
     Ok(())
-}
-
-/// Why the installed Go does not do; `None` when it does.
-fn go_lack() -> Option<String> {
-    if !program::exists("go") {
-        return Some("there is no `go` program".to_owned());
-    }
-    let version = Program::new("go").args(["env", "GOVERSION"]).output().ok()?;
-    let numbers = version.trim().trim_start_matches("go");
-    let mut parts = numbers.split('.').filter_map(|part| part.parse::<u32>().ok());
-    let found = (parts.next()?, parts.next()?);
-    (found < GO).then(|| format!("the installed Go is {numbers}"))
 }

@@ -39,6 +39,8 @@ enum Group {
     Lint,
     /// Network namespaces.
     Lab,
+    /// Kubernetes in them.
+    Cluster,
     /// Tools that only tests use.
     Tests,
     /// Load generators.
@@ -77,6 +79,12 @@ const NEEDS: &[Need] = &[
     tool("ethtool", "ethtool", "switches offloads of virtual links", Group::Lab),
     tool("iputils-ping", "ping", "asks a VIP for an echo", Group::Lab),
     tool("curl", "curl", "asks the lab that the demo left up, and in the tests", Group::Lab),
+    tool("containerd", "containerd", "runs the pods of the cluster", Group::Cluster),
+    tool("runc", "runc", "starts their containers", Group::Cluster),
+    library("containernetworking-plugins", "the network of the pods", Group::Cluster),
+    tool("nftables", "nft", "kube-proxy's rules", Group::Cluster),
+    tool("openssl", "openssl", "the cluster's certificates", Group::Cluster),
+    tool("procps", "sysctl", "settings of the cluster's hosts", Group::Cluster),
     tool("chromium", "chromium", "shows the page of the administration in a test", Group::Tests),
     tool("bpftool", "bpftool", "looks at kernel programs beside ours", Group::Tests),
     tool("nftables", "nft", "holds packets back where a test needs that", Group::Tests),
@@ -92,6 +100,7 @@ fn groups(purpose: Purpose) -> &'static [Group] {
     match purpose {
         Purpose::Build => &[Group::Host, Group::Kernel],
         Purpose::Demo => &[Group::Host, Group::Kernel, Group::Lab],
+        Purpose::Cluster => &[Group::Lab, Group::Cluster],
         Purpose::Bench => &[Group::Host, Group::Kernel, Group::Lab, Group::Load, Group::Comparison],
         Purpose::Lint => &[Group::Host, Group::Kernel, Group::Lint],
         Purpose::Test => &[
