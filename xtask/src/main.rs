@@ -96,7 +96,7 @@ mod tests {
                     assert!(words.contains(&value.get_name()), "{start}: {}", value.get_name());
                 }
             }
-            for inner in command.get_subcommands() {
+            for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
                 assert!(words.contains(&inner.get_name()), "{start}: {}", inner.get_name());
             }
         }
