@@ -275,7 +275,8 @@ fn of_many_successors_one_after_the_other_takes_over() {
 fn a_process_that_was_superseded_touches_nothing() {
     let Some(mut load) = load() else { return };
     for backend in &load.story.backends {
-        let slow = backend::Answer::size(1 << 20).with_pace(Duration::from_millis(40));
+        // Longer than a start and a change of the configuration take on a busy machine.
+        let slow = backend::Answer::size(1 << 20).with_pace(Duration::from_millis(150));
         backend.on("/slow", slow);
     }
     load.story.start();
