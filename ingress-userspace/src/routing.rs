@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod affinity;
+mod by_name;
 pub mod canary;
 pub mod cluster;
 pub mod compile;

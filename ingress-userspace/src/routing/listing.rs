@@ -40,8 +40,8 @@ impl Snapshot {
         let mut list = |host, routes: &'a HostRoutes| {
             routes.listed.iter().chain(&routes.default).for_each(|route| visit(host, route));
         };
-        self.hosts.exact.each(&mut |name, routes| list(ListedHost::Exact(name), routes));
-        self.hosts.wildcard.each(&mut |parent, routes| list(ListedHost::Wildcard(parent), routes));
+        self.hosts.each_precise(|name, routes| list(ListedHost::Exact(name), routes));
+        self.hosts.each_wildcard(|parent, routes| list(ListedHost::Wildcard(parent), routes));
         if let Some(routes) = &self.any {
             list(ListedHost::Any, routes);
         }

@@ -4,8 +4,10 @@
 //! [`Matcher`] that finds the winner for a normalised path without allocating. Order: exact; then
 //! the longest rule text, on a tie element prefix before the others, regexes last.
 //!
-//! Most hosts have a handful of paths: those are compared one by one in a table of two
-//! allocations, because with many hosts each hash table is several cache misses.
+//! Most hosts have a handful of paths: those are compared one by one and lie in the matcher itself,
+//! because with many hosts each pointer is a cache miss, and each hash table several.
+//!
+//! A clone shares all that is large.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -57,8 +59,7 @@ pub(super) struct Matcher {
 #[derive(Debug, Clone)]
 enum Texts {
     Few(Few),
-    /// Boxed: a host with few paths does not pay for its size.
-    Many(Box<Many>),
+    Many(Arc<Many>),
 }
 
 #[derive(Debug, Clone)]
@@ -94,9 +95,9 @@ impl Matcher {
         }
         let regexes = regexes.into_iter().map(|rule| (rule.text, rule.route)).collect();
         Self {
-            texts: match texts.len() {
-                ..=Few::MOST => Texts::Few(Few::new(texts)),
-                _ => Texts::Many(Box::new(Many::new(texts))),
+            texts: match Few::new(&texts) {
+                Some(few) => Texts::Few(few),
+                None => Texts::Many(Arc::new(Many::new(texts))),
             },
             regex: RegexTail::new(regexes),
             asterisk: asterisk.map(|ranked| ranked.route),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rustls::sign::CertifiedKey;
 
+use super::by_name::ByName;
 use super::cluster::{Cluster, ClusterId};
 use super::listing::CertificateFacts;
 use super::matcher::Matcher;
@@ -19,9 +20,9 @@ use crate::model::HostPattern;
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     pub version: u64,
-    pub(super) hosts: ByName<Arc<HostRoutes>>,
+    pub(super) hosts: ByName<HostRoutes>,
     /// More names of hosts, for the routes that they have.
-    pub(super) aliases: ByName<Arc<HostRoutes>>,
+    pub(super) aliases: ByName<HostRoutes>,
     /// Rules without host.
     pub(super) any: Option<Arc<HostRoutes>>,
     /// C6: the catch-all of the listener.
@@ -37,20 +38,12 @@ pub struct Snapshot {
     pub(super) default_certificate: Option<Arc<CertifiedKey>>,
 }
 
-/// Values of precise names and of one-label wildcards.
-#[derive(Debug, Clone)]
-pub(super) struct ByName<V> {
-    pub(super) exact: Trie<Arc<str>, V>,
-    /// Keyed by what follows `*.`.
-    pub(super) wildcard: Trie<Arc<str>, V>,
-}
-
-/// The routes of one host pattern.
+/// The routes of one host pattern. A clone shares all that is large.
 #[derive(Debug, Clone, Default)]
 pub struct HostRoutes {
     pub(super) matcher: Matcher,
     /// The routes in the matcher, each once.
-    pub(super) listed: Box<[Arc<Route>]>,
+    pub(super) listed: Arc<[Arc<Route>]>,
     /// Default of the host (C5).
     pub(super) default: Option<Arc<Route>>,
 }
@@ -96,27 +89,23 @@ impl Snapshot {
             RequestHost::Name(name) => self.host(name),
             RequestHost::Ip(_) | RequestHost::Absent => None,
         };
-        let routes = routes.or(self.any.as_ref());
+        let routes = routes.or(self.any.as_deref());
         routes.and_then(|routes| routes.find(path)).or(self.fallback.as_ref())
     }
 
     /// The routes of one host pattern.
     pub(super) fn routes_of(&self, host: &HostPattern) -> Option<&HostRoutes> {
-        let routes = match host {
-            HostPattern::Any => self.any.as_ref(),
-            HostPattern::Exact(name) => self.hosts.exact.get(&**name),
-            HostPattern::Wildcard(parent) => self.hosts.wildcard.get(&**parent),
-        };
-        routes.map(|routes| &**routes)
+        match host {
+            HostPattern::Any => self.any.as_deref(),
+            HostPattern::Exact(_) | HostPattern::Wildcard(_) => self.hosts.of(host),
+        }
     }
 
     /// Precise before wildcard, rules before aliases.
-    fn host(&self, name: &str) -> Option<&Arc<HostRoutes>> {
-        let precise = self.hosts.exact.get(name).or_else(|| self.aliases.exact.get(name));
-        precise.or_else(|| {
-            let (_, parent) = name.split_once('.')?;
-            self.hosts.wildcard.get(parent).or_else(|| self.aliases.wildcard.get(parent))
-        })
+    fn host(&self, name: &str) -> Option<&HostRoutes> {
+        let precise = self.hosts.precise(name).or_else(|| self.aliases.precise(name));
+        let wildcard = || self.hosts.wildcard(name).or_else(|| self.aliases.wildcard(name));
+        precise.or_else(wildcard)
     }
 
     pub fn cluster(&self, id: ClusterId) -> Option<&Arc<Cluster>> {
@@ -158,29 +147,11 @@ impl Snapshot {
 
     /// Precise and wildcard hosts that have routes.
     pub fn host_count(&self) -> usize {
-        self.hosts.exact.len() + self.hosts.wildcard.len()
+        self.hosts.len()
     }
 
     pub fn cluster_count(&self) -> usize {
         self.clusters.len()
-    }
-}
-
-// === impl ByName ===
-
-impl<V: Clone> ByName<V> {
-    /// Precise before wildcard; a wildcard stands for exactly one label (H3, H5, T4).
-    fn find(&self, name: &str) -> Option<&V> {
-        self.exact.get(name).or_else(|| {
-            let (_, parent) = name.split_once('.')?;
-            self.wildcard.get(parent)
-        })
-    }
-}
-
-impl<V> Default for ByName<V> {
-    fn default() -> Self {
-        Self { exact: Trie::default(), wildcard: Trie::default() }
     }
 }
 

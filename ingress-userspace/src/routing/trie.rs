@@ -1,9 +1,13 @@
 //! A persistent map: a clone is one pointer, and an edit copies one path of fixed length.
 //!
-//! Four levels of sixteen children, chosen by the bits of a seeded hash, end in buckets. The depth
-//! does not depend on the number of entries, so an edit of a shared map always costs the same five
-//! allocations of bounded size and a lookup the same five loads; past 65,536 entries only the
-//! buckets grow. The order of its entries is that of the hash, which differs between runs.
+//! Two levels of 64 children, chosen by the bits of a seeded hash, end in 4,096 small tables with
+//! open addressing. An edit of a shared map always costs the same allocations and copies two
+//! branches and one table, which has 24 entries when the map has 100,000. The order of the entries
+//! is that of the hash, which differs between runs.
+//!
+//! What a lookup in a large map costs is cache misses that wait for each other. The branches are
+//! small enough to stay in the cache, and the hashes lie in the tables themselves, so that a lookup
+//! waits for one line of a table and then for the key that it is about to return.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -12,7 +16,7 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
-const BITS: u32 = 4;
+const BITS: u32 = 6;
 const FANOUT: usize = 1 << BITS;
 
 #[derive(Clone)]
@@ -22,38 +26,18 @@ pub(super) struct Trie<K, V> {
     len: usize,
 }
 
-type Root<K, V> = Branch<Branch<Branch<Leaves<K, V>>>>;
+type Root<K, V> = [Option<Arc<Branch<K, V>>>; FANOUT];
+type Branch<K, V> = [Option<Leaf<K, V>>; FANOUT];
 
-#[derive(Clone)]
-struct Branch<N> {
-    children: [Option<Arc<N>>; FANOUT],
-}
-
-#[derive(Clone)]
-struct Leaves<K, V> {
-    buckets: [Option<Bucket<K, V>>; FANOUT],
-}
-
-type Bucket<K, V> = Arc<[Entry<K, V>]>;
+/// As many slots as a power of two, at least one of them empty: the end of a search.
+type Leaf<K, V> = Arc<[Slot<K, V>]>;
+type Slot<K, V> = Option<Entry<K, V>>;
 
 #[derive(Clone)]
 struct Entry<K, V> {
     hash: u64,
     key: K,
     value: V,
-}
-
-/// What becomes of a bucket.
-type Edit<'a, K, V> = dyn FnMut(Option<&Bucket<K, V>>) -> Option<Bucket<K, V>> + 'a;
-
-/// One level; `bits` holds the part of the hash that is not used up yet.
-trait Level<K, V>: Clone + Default {
-    fn bucket(&self, bits: u64) -> Option<&Bucket<K, V>>;
-
-    fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a K, &'a V));
-
-    /// Replaces the bucket by what `edit` makes of it and tells whether this level is empty now.
-    fn edit(&mut self, bits: u64, edit: &mut Edit<'_, K, V>) -> bool;
 }
 
 // === impl Trie ===
@@ -80,35 +64,40 @@ impl<K: Clone + Eq + Hash, V: Clone> Trie<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        self.get_key_value(key).map(|(_, value)| value)
+    }
+
+    pub(super) fn get_key_value<Q>(&self, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         let root = self.root.as_ref()?;
         let hash = self.hasher.hash_one(key);
-        let found = root.bucket(hash)?.iter().find(|e| e.hash == hash && e.key.borrow() == key)?;
-        Some(&found.value)
+        let leaf = root[first(hash)].as_ref()?[second(hash)].as_ref()?;
+        let mut entries = probe(leaf, hash).map_while(|at| leaf[at].as_ref());
+        let found = entries.find(|entry| entry.hash == hash && entry.key.borrow() == key)?;
+        Some((&found.key, &found.value))
     }
 
     /// Every entry once.
     pub(super) fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a K, &'a V)) {
-        if let Some(root) = &self.root {
-            root.each(visit);
+        let branches = self.root.iter().flat_map(|root| root.iter().flatten());
+        let leaves = branches.flat_map(|branch| branch.iter().flatten());
+        for entry in leaves.flat_map(|leaf| leaf.iter().flatten()) {
+            visit(&entry.key, &entry.value);
         }
     }
 
     pub(super) fn insert(&mut self, key: K, value: V) {
+        self.len += usize::from(self.get(&key).is_none());
         let hash = self.hasher.hash_one(&key);
+        let root = self.root.get_or_insert_with(|| Arc::new([const { None }; FANOUT]));
+        let branch = Arc::make_mut(root)[first(hash)]
+            .get_or_insert_with(|| Arc::new([const { None }; FANOUT]));
+        let leaf = &mut Arc::make_mut(branch)[second(hash)];
         let entry = Entry { hash, key, value };
-        let mut added = true;
-        let root = self.root.get_or_insert_default();
-        Arc::make_mut(root).edit(hash, &mut |bucket| {
-            let Some(bucket) = bucket else { return Some(Arc::new([entry.clone()])) };
-            match bucket.iter().position(|e| e.hash == hash && e.key == entry.key) {
-                None => Some(collect(bucket.len() + 1, |at| bucket.get(at).unwrap_or(&entry))),
-                Some(own) => {
-                    added = false;
-                    Some(collect(bucket.len(), |at| if at == own { &entry } else { &bucket[at] }))
-                }
-            }
-        });
-        self.len += usize::from(added);
+        *leaf = table(all_but(leaf.as_ref(), hash, &entry.key).chain([&entry]));
     }
 
     pub(super) fn remove<Q>(&mut self, key: &Q)
@@ -119,82 +108,66 @@ impl<K: Clone + Eq + Hash, V: Clone> Trie<K, V> {
         if self.get(key).is_none() {
             return;
         }
-        let Some(root) = &mut self.root else { return };
-        let hash = self.hasher.hash_one(key);
-        let empty = Arc::make_mut(root).edit(hash, &mut |bucket| {
-            let bucket = bucket?;
-            let own = bucket.iter().position(|e| e.hash == hash && e.key.borrow() == key)?;
-            let after = |at| if at < own { at } else { at + 1 };
-            (bucket.len() > 1).then(|| collect(bucket.len() - 1, |at| &bucket[after(at)]))
-        });
         self.len -= 1;
-        if empty {
+        let hash = self.hasher.hash_one(key);
+        let Some(root) = &mut self.root else { return };
+        let branches = Arc::make_mut(root);
+        let Some(branch) = &mut branches[first(hash)] else { return };
+        let leaves = Arc::make_mut(branch);
+        let leaf = &mut leaves[second(hash)];
+        *leaf = table(all_but(leaf.as_ref(), hash, key));
+        if leaves.iter().all(Option::is_none) {
+            branches[first(hash)] = None;
+        }
+        if branches.iter().all(Option::is_none) {
             self.root = None;
         }
     }
 }
 
-/// A range knows its length, so that the slice is one allocation.
-fn collect<'a, K, V>(len: usize, entry: impl Fn(usize) -> &'a Entry<K, V>) -> Bucket<K, V>
+fn all_but<'a, K, V, Q>(
+    leaf: Option<&'a Leaf<K, V>>,
+    hash: u64,
+    key: &'a Q,
+) -> impl Iterator<Item = &'a Entry<K, V>> + Clone
 where
-    Entry<K, V>: Clone + 'a,
+    K: Borrow<Q>,
+    Q: Eq + ?Sized,
 {
-    (0..len).map(|at| entry(at).clone()).collect()
+    let entries = leaf.into_iter().flat_map(|leaf| leaf.iter().flatten());
+    entries.filter(move |entry| entry.hash != hash || entry.key.borrow() != key)
 }
 
-// === impl Branch ===
-
-impl<N> Default for Branch<N> {
-    fn default() -> Self {
-        Self { children: [const { None }; FANOUT] }
+/// At most two thirds full; always two allocations, however many entries it has.
+fn table<'a, K: Clone + 'a, V: Clone + 'a>(
+    entries: impl Iterator<Item = &'a Entry<K, V>> + Clone,
+) -> Option<Leaf<K, V>> {
+    let len = entries.clone().count();
+    if len == 0 {
+        return None;
     }
+    let mut slots: Vec<Slot<K, V>> = Vec::new();
+    slots.resize((len + len / 2 + 1).next_power_of_two(), None);
+    for entry in entries {
+        let free = probe(&slots, entry.hash).find(|&at| slots[at].is_none());
+        slots[free.expect("more slots than entries")] = Some(entry.clone());
+    }
+    Some(slots.into())
 }
 
-impl<N: Level<K, V>, K, V> Level<K, V> for Branch<N> {
-    fn bucket(&self, bits: u64) -> Option<&Bucket<K, V>> {
-        self.children[slot(bits)].as_ref()?.bucket(bits >> BITS)
-    }
-
-    fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a K, &'a V)) {
-        self.children.iter().flatten().for_each(|child| child.each(visit));
-    }
-
-    fn edit(&mut self, bits: u64, edit: &mut Edit<'_, K, V>) -> bool {
-        let child = &mut self.children[slot(bits)];
-        if Arc::make_mut(child.get_or_insert_default()).edit(bits >> BITS, edit) {
-            *child = None;
-        }
-        self.children.iter().all(Option::is_none)
-    }
+fn first(hash: u64) -> usize {
+    hash as usize % FANOUT
 }
 
-// === impl Leaves ===
-
-impl<K, V> Default for Leaves<K, V> {
-    fn default() -> Self {
-        Self { buckets: [const { None }; FANOUT] }
-    }
+fn second(hash: u64) -> usize {
+    (hash >> BITS) as usize % FANOUT
 }
 
-impl<K: Clone, V: Clone> Level<K, V> for Leaves<K, V> {
-    fn bucket(&self, bits: u64) -> Option<&Bucket<K, V>> {
-        self.buckets[slot(bits)].as_ref()
-    }
-
-    fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a K, &'a V)) {
-        let entries = self.buckets.iter().flatten().flat_map(|bucket| bucket.iter());
-        entries.for_each(|entry| visit(&entry.key, &entry.value));
-    }
-
-    fn edit(&mut self, bits: u64, edit: &mut Edit<'_, K, V>) -> bool {
-        let bucket = &mut self.buckets[slot(bits)];
-        *bucket = edit(bucket.as_ref());
-        self.buckets.iter().all(Option::is_none)
-    }
-}
-
-fn slot(bits: u64) -> usize {
-    (bits as usize) & (FANOUT - 1)
+/// The slots in which an entry of this hash can be, the likeliest first.
+fn probe<T>(slots: &[T], hash: u64) -> impl Iterator<Item = usize> + use<T> {
+    let mask = slots.len() - 1;
+    let home = (hash >> (2 * BITS)) as usize;
+    (0..=mask).map(move |step| home.wrapping_add(step) & mask)
 }
 
 #[cfg(test)]
@@ -242,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_far_more_entries_than_buckets() {
+    fn holds_far_more_entries_than_tables() {
         let mut trie = Trie::default();
         for key in 0..200_000u32 {
             trie.insert(key, key);

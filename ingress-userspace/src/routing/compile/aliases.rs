@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{HostPattern, Reason, RuleId};
-use crate::routing::snapshot::{ByName, HostCertificate};
+use crate::routing::snapshot::HostCertificate;
 
 use super::Compiler;
 use super::ledger::Source;
@@ -122,29 +122,5 @@ impl Compiler {
             HostCertificate::Default => false,
         });
         self.snapshot.certificates.set(alias, covering);
-    }
-}
-
-// === impl ByName ===
-
-impl<V: Clone> ByName<V> {
-    fn of(&self, host: &HostPattern) -> Option<&V> {
-        match host {
-            HostPattern::Any => None,
-            HostPattern::Exact(name) => self.exact.get(&**name),
-            HostPattern::Wildcard(parent) => self.wildcard.get(&**parent),
-        }
-    }
-
-    fn set(&mut self, host: &HostPattern, value: Option<V>) {
-        let (names, name) = match host {
-            HostPattern::Any => return,
-            HostPattern::Exact(name) => (&mut self.exact, name),
-            HostPattern::Wildcard(parent) => (&mut self.wildcard, parent),
-        };
-        match value {
-            Some(value) => names.insert(name.clone(), value),
-            None => names.remove(&**name),
-        }
     }
 }

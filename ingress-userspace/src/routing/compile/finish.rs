@@ -120,31 +120,19 @@ impl Compiler {
         self.ledger.set(Source::Host(host.clone()), problems);
         self.watch(host, secrets);
 
-        let routes = routes.map(Arc::new);
         let snapshot = &mut self.snapshot;
-        let (hosts, certificates, name) = match host {
+        match host {
             HostPattern::Any => {
-                snapshot.any = routes;
+                snapshot.any = routes.map(Arc::new);
                 snapshot.unknown_certificate = match certificate {
                     Some(HostCertificate::Own(own)) => Some(own),
                     Some(HostCertificate::Default) | None => None,
                 };
-                return;
             }
-            HostPattern::Exact(name) => {
-                (&mut snapshot.hosts.exact, &mut snapshot.certificates.exact, name)
+            HostPattern::Exact(_) | HostPattern::Wildcard(_) => {
+                snapshot.hosts.set(host, routes);
+                snapshot.certificates.set(host, certificate);
             }
-            HostPattern::Wildcard(parent) => {
-                (&mut snapshot.hosts.wildcard, &mut snapshot.certificates.wildcard, parent)
-            }
-        };
-        match routes {
-            Some(routes) => hosts.insert(name.clone(), routes),
-            None => hosts.remove(&**name),
-        }
-        match certificate {
-            Some(certificate) => certificates.insert(name.clone(), certificate),
-            None => certificates.remove(&**name),
         }
     }
 

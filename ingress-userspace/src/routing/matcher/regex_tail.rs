@@ -8,8 +8,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use regex_automata::meta::Regex;
-use regex_automata::{Anchored, Input};
+use smallvec::SmallVec;
 
 use crate::routing::pattern;
 use crate::routing::route::Route;
@@ -19,7 +18,10 @@ const MAX_PLAIN: usize = 16;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct RegexTail {
-    runs: Box<[Run]>,
+    /// What every path that matches begins with, apart from case. Most paths do not, and need no
+    /// automaton to tell.
+    start: SmallVec<[u8; 16]>,
+    runs: Arc<[Run]>,
 }
 
 /// Neighbours in the order of precedence.
@@ -34,7 +36,7 @@ struct Run {
 #[derive(Debug, Clone)]
 enum Search {
     Plain,
-    Set(Regex),
+    Set(pattern::Set),
 }
 
 type Rule = (Arc<str>, Arc<Route>);
@@ -57,11 +59,15 @@ impl RegexTail {
                 }
             }
         }
-        Self { runs: runs.into() }
+        let start = runs.iter().map(Run::start).reduce(common).unwrap_or_default();
+        Self { start: start.into(), runs: runs.into() }
     }
 
     /// The first rule that matches and whose text has at least `shortest` bytes.
     pub(super) fn first(&self, path: &str, shortest: usize) -> Option<&Arc<Route>> {
+        if !begins(path, &self.start) {
+            return None;
+        }
         let runs = self.runs.iter().take_while(|run| run.longest >= shortest);
         let (text, route) = runs.filter_map(|run| run.first(path)).next()?;
         (text.len() >= shortest).then_some(route)
@@ -75,16 +81,21 @@ impl Run {
         Self { longest: rules[0].0.len(), search, rules: rules.into() }
     }
 
+    /// What every path that it matches begins with, apart from case.
+    fn start(&self) -> Vec<u8> {
+        match &self.search {
+            Search::Plain => {
+                let texts = self.rules.iter().map(|(text, _)| text.as_bytes().to_vec());
+                texts.reduce(common).unwrap_or_default()
+            }
+            Search::Set(set) => set.start(),
+        }
+    }
+
     fn first(&self, path: &str) -> Option<&Rule> {
         match &self.search {
-            Search::Plain => self.rules.iter().find(|(text, _)| {
-                let start = path.as_bytes().get(..text.len());
-                start.is_some_and(|start| start.eq_ignore_ascii_case(text.as_bytes()))
-            }),
-            Search::Set(set) => {
-                let found = set.search_half(&Input::new(path).anchored(Anchored::Yes))?;
-                self.rules.get(found.pattern().as_usize())
-            }
+            Search::Plain => self.rules.iter().find(|(text, _)| begins(path, text.as_bytes())),
+            Search::Set(set) => set.first(path).and_then(|first| self.rules.get(first)),
         }
     }
 }
@@ -102,6 +113,18 @@ fn push_set(runs: &mut Vec<Run>, rules: &[Rule]) {
         // Not reached: a pattern that is too large alone was refused before.
         None => {}
     }
+}
+
+/// What both begin with.
+fn common(mut a: Vec<u8>, b: Vec<u8>) -> Vec<u8> {
+    let same = a.iter().zip(&b).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
+    a.truncate(same);
+    a
+}
+
+fn begins(path: &str, start: &[u8]) -> bool {
+    let head = path.as_bytes().get(..start.len());
+    head.is_some_and(|head| head.eq_ignore_ascii_case(start))
 }
 
 fn is_plain(text: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Which certificate a client is shown, and what `tls.strict_sni` makes of its server name (T2-T9).
 
-use crate::model::{HostPattern, RuleId};
+use crate::model::RuleId;
 use crate::routing::compile::{Compiler, tls};
 use crate::routing::explain::{CertificateAnswer, Explanation, Question, StrictSni};
 use crate::routing::host as hosts;
@@ -50,13 +50,8 @@ impl Compiler {
             answer.names = secret.names.iter().map(ToString::to_string).collect();
         }
         let Some(name) = name else { return answer };
-        let pattern = patterns(RequestHost::Name(name)).into_iter().find(|pattern| match pattern {
-            HostPattern::Exact(name) => self.snapshot.certificates.exact.get(&**name).is_some(),
-            HostPattern::Wildcard(parent) => {
-                self.snapshot.certificates.wildcard.get(&**parent).is_some()
-            }
-            HostPattern::Any => false,
-        });
+        let mut patterns = patterns(RequestHost::Name(name)).into_iter();
+        let pattern = patterns.find(|pattern| self.snapshot.certificates.of(pattern).is_some());
         let Some(pattern) = pattern else {
             answer.why = match self.snapshot.unknown_certificate {
                 Some(_) => {
