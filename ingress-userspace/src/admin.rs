@@ -18,6 +18,7 @@ mod query;
 mod ready;
 mod server;
 mod socket;
+pub mod source;
 pub mod status;
 mod view;
 
@@ -71,6 +72,8 @@ pub struct Admin {
 struct Shared {
     /// Absent while the process starts.
     node: OnceLock<Box<dyn Node>>,
+    /// What a start waits for.
+    waits: OnceLock<Box<dyn Fn() -> String + Send + Sync>>,
     control: Control,
     log: log::Log,
 }
@@ -97,7 +100,12 @@ impl Admin {
     fn start_with(config: &AdminConfig, patience: Duration) -> io::Result<(Self, Asks)> {
         let (sender, asks) = mpsc::channel(QUEUE);
         let control = Control::new(sender, patience);
-        let shared = Arc::new(Shared { node: OnceLock::new(), control, log: log::Log::default() });
+        let shared = Arc::new(Shared {
+            node: OnceLock::new(),
+            waits: OnceLock::new(),
+            control,
+            log: log::Log::default(),
+        });
         let stop = CancellationToken::new();
         let leave = CancellationToken::new();
         let server = Server::open(config, shared.clone(), stop.clone(), leave.clone())?;
@@ -118,6 +126,12 @@ impl Admin {
         self.leave.cancel();
     }
 
+    /// What the start waits for, asked whenever somebody wants to know. Must not wait itself.
+    pub fn waits(&self, what: impl Fn() -> String + Send + Sync + 'static) {
+        // A start waits once.
+        let _ = self.shared.waits.set(Box::new(what));
+    }
+
     /// The process serves: from now on everything is answered.
     pub fn show(&self, node: impl Node + 'static) {
         // A second node is not meant.
@@ -132,6 +146,15 @@ impl Drop for Admin {
             // It ends within one turn of its loop.
             let _ = thread.join();
         }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// What is answered while there is no node.
+    fn starting(&self) -> status::Readiness {
+        ready::starting(self.waits.get().map(|what| what()))
     }
 }
 

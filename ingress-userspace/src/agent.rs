@@ -6,19 +6,17 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::admin::explain;
 use crate::config::Config;
-use crate::model::{Origin, Problem, decode};
+use crate::model::{Origin, Problem};
 use crate::routing::{Compiled, Compiler, Node, Settings};
 use crate::snapshot::Publisher;
-use crate::source::Update;
-use crate::source::manifests::ManifestSource;
+use crate::source::cluster::Standing;
+use crate::source::{self, Source, Update};
 use crate::telemetry::budget::PROBLEMS;
-use anyhow::Context;
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +24,7 @@ mod tests;
 /// Source, compiler and publisher of one node.
 #[derive(Debug)]
 pub struct Agent {
-    source: ManifestSource,
+    source: Source,
     compiler: Compiler,
     publisher: Publisher,
     /// What the objects are read and compiled by.
@@ -43,19 +41,20 @@ pub struct Agent {
 // === impl Agent ===
 
 impl Agent {
-    /// Reads the directory, publishes the first snapshot and watches from then on.
+    /// Reads the objects, publishes the first snapshot and watches from then on. Waits for an API
+    /// server that is absent; `told`: how it stands meanwhile.
     ///
     /// # Errors
     ///
-    /// When the directory cannot be read or watched. Bad documents are no error.
-    pub fn start(
-        directory: &Path,
+    /// When the source cannot be read or watched. Bad objects are no error.
+    pub async fn start(
+        origin: &source::Origin,
         config: &Config,
         node: Node,
         publisher: Publisher,
+        told: impl FnOnce(Option<Standing>),
     ) -> anyhow::Result<Self> {
-        let (source, first) = ManifestSource::start(directory, decode::Settings::from(config))
-            .with_context(|| format!("manifests in {}", directory.display()))?;
+        let (source, first) = Source::start(origin, config, told).await?;
         let mut agent = Self {
             source,
             compiler: Compiler::new(Settings::new(config, node.clone())),
@@ -92,12 +91,7 @@ impl Agent {
     ///
     /// When the objects cannot be read any more; nothing has changed then.
     pub async fn reconfigure(&mut self, config: &Config) -> anyhow::Result<()> {
-        let settings = decode::Settings::from(config);
-        let update = if settings == decode::Settings::from(&self.config) {
-            None
-        } else {
-            Some(self.source.reread(settings).await.context("manifests not read again")?)
-        };
+        let update = self.source.reconfigure(&self.config, config).await?;
         self.config = config.clone();
         self.compile_anew(update);
         Ok(())
@@ -109,9 +103,9 @@ impl Agent {
     ///
     /// When they cannot be read any more; nothing has changed then.
     pub async fn reread(&mut self) -> anyhow::Result<()> {
-        let settings = decode::Settings::from(&self.config);
-        let update = self.source.reread(settings).await.context("manifests not read again")?;
-        self.apply(update);
+        if let Some(update) = self.source.reread(&self.config).await? {
+            self.apply(update);
+        }
         Ok(())
     }
 
@@ -148,6 +142,11 @@ impl Agent {
         self.listed.borrow_mut().get_or_insert_with(list).clone()
     }
 
+    /// How the watches of a cluster stand.
+    pub fn standing(&self) -> Option<Standing> {
+        self.source.standing()
+    }
+
     /// When the newest snapshot was published.
     pub fn published(&self) -> SystemTime {
         self.published
@@ -161,10 +160,11 @@ impl Agent {
     fn apply(&mut self, update: Update) {
         self.log_source_problems(update.problems);
         let now = now();
-        let compiled = self.compiler.apply(update.change, now);
-        self.log(&compiled);
-        // A directory is always listed whole: what is not in it is gone.
-        let compiled = self.compiler.full_list(now);
+        let mut compiled = self.compiler.apply(update.change, now);
+        if update.full {
+            self.log(&compiled);
+            compiled = self.compiler.full_list(now);
+        }
         self.publish(compiled);
     }
 

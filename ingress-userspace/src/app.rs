@@ -16,6 +16,7 @@ mod node;
 mod notify;
 mod place;
 mod signals;
+mod standing;
 mod workers;
 
 use std::io;
@@ -37,6 +38,7 @@ use crate::net::descriptors;
 use crate::proxy;
 use crate::proxy::access_log::{self, AccessLog};
 use crate::snapshot::Publisher;
+use crate::source::cluster::Standing;
 use crate::telemetry::{self, budget};
 use crate::tls;
 use crate::upstream::ClientTls;
@@ -63,7 +65,12 @@ pub fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("control runtime")?
-        .block_on(async { App::start(options).await?.serve().await })
+        .block_on(async {
+            match App::start(options).await? {
+                Some(app) => app.serve().await,
+                None => Ok(ExitCode::SUCCESS),
+            }
+        })
 }
 
 struct App {
@@ -92,10 +99,11 @@ struct App {
 // === impl App ===
 
 impl App {
-    async fn start(options: RunOptions) -> anyhow::Result<Self> {
+    /// `None`: it was told to stop before it served.
+    async fn start(options: RunOptions) -> anyhow::Result<Option<Self>> {
         let config = &options.config;
         // First of all: a signal that comes during the start is not lost.
-        let signals = Signals::new().context("signal handlers")?;
+        let mut signals = Signals::new().context("signal handlers")?;
         let mut arrival = Arrival::begin(&options)?;
         if let Err(error) = descriptors::raise_limit() {
             tracing::warn!("the limit of file descriptors stays as it is: {error}");
@@ -114,7 +122,15 @@ impl App {
         let publisher = Publisher::new(places.len());
         let mut host = Host::start().await;
         let node = host.look().await.clone();
-        let agent = Agent::start(&options.manifests, config, node, publisher.clone())?;
+        let told = |standing: Option<Standing>| {
+            if let (Some(admin), Some(standing)) = (&admin, standing) {
+                admin.waits(move || standing::told(&standing.facts()).waiting());
+            }
+        };
+        let starting = Agent::start(&options.objects, config, node, publisher.clone(), told);
+        let Some(agent) = standing::unless_stopped(starting, &mut signals).await? else {
+            return Ok(None);
+        };
         let prepared = Prepared::load(&options, &places)?;
         let (access_log, log_writer) =
             AccessLog::start(&config.access_log).context("access log")?;
@@ -173,7 +189,7 @@ impl App {
             "ready"
         );
         let place = Place::default();
-        Ok(Self {
+        Ok(Some(Self {
             options,
             configuration,
             settings,
@@ -191,7 +207,7 @@ impl App {
             holder,
             place,
             printer,
-        })
+        }))
     }
 
     async fn serve(mut self) -> anyhow::Result<ExitCode> {
@@ -247,9 +263,10 @@ impl App {
             Ok(log) => log,
             Err(error) => return self.configuration.postpone(&error),
         };
-        let at_start = |config: &Config| (config.workers, config.admin.clone());
+        let at_start =
+            |config: &Config| (config.workers, config.admin.clone(), config.cluster.clone());
         if at_start(self.configuration.in_force()) != at_start(&next) {
-            tracing::warn!("workers and admin take effect with the next start");
+            tracing::warn!("workers, admin and cluster take effect with the next start");
         }
         if let Some(log) = log {
             self.access_log.switch(log);

@@ -165,7 +165,7 @@ mod tests {
             &["genkan"][..],
             &["genkan", "serve"],
             &["genkan", "check"],
-            &["genkan", "run", "--config", "c"],
+            &["genkan", "run", "--manifests", "m"],
             &["genkan", "run", "--manifests", "m", "--config", "c", "--workers", "none"],
         ] {
             let error = Cli::try_parse_from(arguments).unwrap_err();

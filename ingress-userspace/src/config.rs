@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod access_log;
 pub mod admin;
+pub mod cluster;
 pub mod duration;
 pub mod effective;
 pub mod read;
@@ -19,6 +20,7 @@ mod validate;
 
 pub use access_log::AccessLogConfig;
 pub use admin::AdminConfig;
+pub use cluster::ClusterConfig;
 pub use read::{ConfigError, Overrides};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -44,6 +46,8 @@ pub struct Config {
     pub access_log: AccessLogConfig,
     /// Where the process tells about itself.
     pub admin: AdminConfig,
+    /// What is read of a cluster.
+    pub cluster: ClusterConfig,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -31,7 +31,7 @@ pub mod snapshot;
 mod trie;
 
 pub use cluster::{Balance, Cluster, ClusterId, ClusterState, UpstreamEndpoint, UpstreamProtocol};
-pub use compile::{Compiled, Compiler};
+pub use compile::{Compiled, Compiler, is_ours};
 pub use endpoint_rules::{EndpointRules, Node};
 pub use filters::{Filters, UpstreamTimeouts};
 pub use rewrite::Rewrite;

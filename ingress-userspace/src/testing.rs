@@ -4,6 +4,7 @@
 //! test could not run here ([`require`]). Failures here are failures of the test: they panic.
 #![allow(clippy::unwrap_used, reason = "a failure of test support is the failure of the test")]
 
+pub mod api_server;
 pub mod backend;
 pub mod ca;
 pub mod client;

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use genkan::config::cluster::CacheConfig;
+use genkan::testing::api_server::ApiServer;
 use genkan::testing::ca::TestCa;
 use genkan::testing::deadline::eventually_some;
 use genkan::testing::lab::EdgeLab;
@@ -49,15 +51,21 @@ fn dashboard_alerts_and_page_name_what_the_program_exports() {
 /// A scrape of a process to which everything has happened that makes a series.
 fn exported() -> Exported {
     let mut story = Story::new(env!("CARGO_BIN_EXE_genkan"), 1);
-    story.write_services();
+    // A cluster has families of its own, and all others.
+    let cluster = story.edge().run(ApiServer::start);
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let cache = directory.path().join("cache");
+    story.configure(|config| config.cluster.cache = CacheConfig::At(cache));
+    story.watch_cluster(&cluster.kubeconfig(directory.path()));
+    cluster.apply(&story.service_yaml("pods", &[0]));
     let ca = TestCa::new();
     let leaf = ca.issue(&["shop.example"]);
-    story.manifests.write("secret.yaml", &leaf.secret_yaml("default", "shop-tls"));
+    cluster.apply(&leaf.secret_yaml("default", "shop-tls"));
     let shop = Ingress::new("shop")
         .tls("shop-tls", &["shop.example"])
         .rule("shop.example", "/", "pods")
         .rule("lost.example", "/", "no-such-service");
-    story.manifests.write("shop.yaml", &shop.yaml());
+    cluster.apply(&shop.yaml());
     story.start();
     let request = Request::get("shop.example", "/").tls(&any_certificate(&["h2"]));
     story.send(EdgeLab::VIP4, &request).unwrap();

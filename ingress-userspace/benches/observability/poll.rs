@@ -115,5 +115,6 @@ fn view() -> View {
         vips: Vec::new(),
         events: 0,
         kernel_error: None,
+        source: None,
     }
 }

@@ -93,7 +93,7 @@ where
         }
         path @ ("/status" | "/problems" | "/config_dump") => match shared.node.get() {
             Some(node) => document(shared, &**node, path, &query).await,
-            None => text(StatusCode::SERVICE_UNAVAILABLE, ready::starting().text()),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, shared.starting().text()),
         },
         _ => text(StatusCode::NOT_FOUND, format!("there are:\n{INDEX}")),
     }
@@ -116,7 +116,7 @@ async fn document(shared: &Shared, node: &dyn Node, path: &str, query: &Query) -
 
 async fn page(shared: &Shared, query: &Query) -> Answer {
     let Some(node) = shared.node.get() else {
-        return text(StatusCode::SERVICE_UNAVAILABLE, ready::starting().text());
+        return text(StatusCode::SERVICE_UNAVAILABLE, shared.starting().text());
     };
     let view = match shared.control.view().await {
         Ok(view) => view,
@@ -137,7 +137,7 @@ async fn page(shared: &Shared, query: &Query) -> Answer {
 
 async fn metrics<B>(shared: &Shared, query: &Query, request: &Request<B>) -> Answer {
     let Some(node) = shared.node.get() else {
-        return text(StatusCode::SERVICE_UNAVAILABLE, ready::starting().text());
+        return text(StatusCode::SERVICE_UNAVAILABLE, shared.starting().text());
     };
     let form = match query.form {
         Some(form) => form,
@@ -152,7 +152,7 @@ async fn metrics<B>(shared: &Shared, query: &Query, request: &Request<B>) -> Ans
 }
 
 async fn readiness(shared: &Shared) -> Readiness {
-    let Some(node) = shared.node.get() else { return ready::starting() };
+    let Some(node) = shared.node.get() else { return shared.starting() };
     let view = shared.control.view().await;
     ready::readiness(&node.workers(), view.as_ref().map_err(|silent| *silent))
 }
@@ -169,7 +169,7 @@ async fn live(shared: &Shared) -> Answer {
 
 async fn drain(shared: &Shared) -> Answer {
     if shared.node.get().is_none() {
-        return text(StatusCode::SERVICE_UNAVAILABLE, ready::starting().text());
+        return text(StatusCode::SERVICE_UNAVAILABLE, shared.starting().text());
     }
     match shared.control.drain().await {
         Ok(()) => text(StatusCode::ACCEPTED, "draining\n"),
@@ -190,7 +190,7 @@ where
         Err(error) => return text(StatusCode::BAD_REQUEST, format!("{error}\n")),
     };
     if shared.node.get().is_none() {
-        return text(StatusCode::SERVICE_UNAVAILABLE, ready::starting().text());
+        return text(StatusCode::SERVICE_UNAVAILABLE, shared.starting().text());
     }
     match shared.control.explain(question).await {
         Ok(answer) => json(StatusCode::OK, &answer),

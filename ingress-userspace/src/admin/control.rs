@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::source::Source;
 use super::{explain, status};
 use crate::config::Config;
 use crate::model::Problem;
@@ -39,6 +40,8 @@ pub struct View {
     pub events: u64,
     /// Why the counters of the kernel programs could not be read.
     pub kernel_error: Option<String>,
+    /// Where the objects come from, when it is a cluster.
+    pub source: Option<Source>,
 }
 
 /// What became of the configuration file.

@@ -51,6 +51,9 @@ pub(super) fn text(
     if let Ok(view) = view {
         control(view, &mut out);
         kernel(view, &mut out);
+        if let Some(source) = &view.source {
+            source.export(&mut out);
+        }
     }
     out.counter("genkan_log_lines_suppressed", "Diagnostics that one place wrote too often.")
         .number(&[], budget::dropped());

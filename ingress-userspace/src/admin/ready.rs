@@ -12,9 +12,10 @@ use super::status::{Condition, ConditionState, Readiness, Steer, Worker};
 const SLUGGISH: f64 = 10.0;
 const STUCK: f64 = 60.0;
 
-/// The process has not begun to serve.
-pub(super) fn starting() -> Readiness {
-    let message = "the process is starting: objects are read and kernel programs loaded";
+/// The process has not begun to serve; `waits`: for what, when it is something outside.
+pub(super) fn starting(waits: Option<String>) -> Readiness {
+    let what = waits.as_deref().unwrap_or("objects are read and kernel programs loaded");
+    let message = format!("the process is starting: {what}");
     of(vec![condition("started", ConditionState::Bad, message)])
 }
 
@@ -33,6 +34,10 @@ pub(super) fn readiness(workers: &[Worker], view: Result<&View, Silent>) -> Read
     if let Ok(view) = view {
         conditions.push(kernel(view));
         conditions.push(configuration(&view.configured.errors));
+        conditions.extend(view.source.as_ref().map(|source| {
+            let (state, message) = source.condition();
+            condition("objects", state, message)
+        }));
         conditions.push(if view.draining {
             condition("draining", ConditionState::Bad, "no new connection is accepted")
         } else {

@@ -10,6 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::source::Source;
+
 /// A label and its number.
 pub type Counts = BTreeMap<Cow<'static, str>, u64>;
 
@@ -22,6 +24,9 @@ pub struct Status {
     pub vips: Vec<Vip>,
     pub workers: Vec<Worker>,
     pub traffic: Traffic,
+    /// Where the objects come from, when it is a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// Upper bounds of the buckets in [`Route::duration_buckets`], without the last, infinite one.
     pub duration_bounds: Vec<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

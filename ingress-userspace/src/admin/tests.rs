@@ -183,6 +183,7 @@ fn view() -> View {
         vips: Vec::new(),
         events: 0,
         kernel_error: None,
+        source: None,
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) fn status(node: &dyn Node, view: &View, readiness: Readiness, query: 
         vips,
         workers,
         traffic: node.traffic(),
+        source: view.source.clone(),
         duration_bounds: metrics::BOUNDS.to_vec(),
         routes: query.routes.then(|| routes(&snapshot, query)),
         clusters: query.clusters.then(|| clusters(&snapshot, query)),

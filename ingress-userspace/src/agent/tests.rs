@@ -1,6 +1,7 @@
 use std::fs;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use tempfile::TempDir;
 
 use super::*;
@@ -25,7 +26,10 @@ impl World {
         }
         let publisher = Publisher::new(1);
         let node = Node::default();
-        let agent = Agent::start(directory.path(), &config(), node, publisher.clone()).unwrap();
+        let origin = source::Origin::Manifests(directory.path().to_owned());
+        let config = config();
+        let agent = Agent::start(&origin, &config, node, publisher.clone(), |_| {});
+        let agent = agent.now_or_never().expect("a directory is read at once").unwrap();
         Self { directory, publisher, agent }
     }
 

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use super::entrance::Told;
 use super::handover::Departures;
 use super::workers::Place;
-use super::{App, Entrance};
+use super::{App, Entrance, standing};
 use crate::admin::status::{Counts, Interface, Port, Steer, Traffic, Vip, VipTraffic, Worker};
 use crate::admin::{Ask, Node, View};
 use crate::config::{Config, PortProtocol, VipConfig};
@@ -60,6 +60,7 @@ impl App {
             vips,
             events: self.events,
             kernel_error,
+            source: self.agent.standing().map(|standing| standing::told(&standing.facts())),
             config,
         }
     }

@@ -7,6 +7,8 @@ use clap::Args;
 
 use super::USAGE;
 use crate::config::{Config, ConfigError, Overrides, read};
+use crate::source;
+use crate::source::cluster::Access;
 
 /// Of a host with one process.
 pub(super) const RUNTIME_DIR: &str = "/run/genkan";
@@ -17,9 +19,14 @@ pub struct Arguments {
     #[arg(long, env = "GENKAN_CONFIG", value_name = "FILE")]
     config: PathBuf,
 
-    /// Directory of Kubernetes manifests; watched, subdirectories too.
-    #[arg(long, env = "GENKAN_MANIFESTS", value_name = "DIR")]
-    manifests: PathBuf,
+    /// Directory of Kubernetes manifests; watched, subdirectories too. Without it and without
+    /// `--kubeconfig` the service account of the pod is used.
+    #[arg(long, env = "GENKAN_MANIFESTS", value_name = "DIR", conflicts_with = "kubeconfig")]
+    manifests: Option<PathBuf>,
+
+    /// Watch the cluster of this kubeconfig, in its current context, instead of manifests.
+    #[arg(long, env = "GENKAN_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
 
     /// Serve without kernel programs: bind the VIPs in this process.
     #[arg(long, env = "GENKAN_NO_BPF")]
@@ -51,7 +58,8 @@ pub struct RunOptions {
     /// For reading it again, with `overrides`.
     pub config_path: PathBuf,
     pub overrides: Overrides,
-    pub manifests: PathBuf,
+    /// Where objects are asked for.
+    pub objects: source::Origin,
     pub no_bpf: bool,
     pub events: bool,
     /// Of this process's sockets.
@@ -83,12 +91,30 @@ impl Arguments {
             config: read::read(&self.config, &overrides)?,
             config_path: self.config,
             overrides,
-            manifests: self.manifests,
+            objects: objects(self.manifests, self.kubeconfig, Access::is_in_cluster())?,
             no_bpf: self.no_bpf,
             events: self.events,
             runtime_dir: self.runtime_dir,
             program: std::env::current_exe().unwrap_or_else(|_| "genkan".into()),
         })
+    }
+}
+
+/// The one place where objects are asked for.
+fn objects(
+    manifests: Option<PathBuf>,
+    kubeconfig: Option<PathBuf>,
+    is_in_cluster: bool,
+) -> Result<source::Origin, Vec<ConfigError>> {
+    match (manifests, kubeconfig) {
+        (Some(directory), _) => Ok(source::Origin::Manifests(directory)),
+        (None, Some(file)) => Ok(source::Origin::Cluster(Access::Kubeconfig(file))),
+        (None, None) if is_in_cluster => Ok(source::Origin::Cluster(Access::InCluster)),
+        (None, None) => Err(vec![ConfigError {
+            source: read::Source::Override("--manifests or --kubeconfig".to_owned()),
+            field: String::new(),
+            reason: "one of them is needed: this is no pod with a service account".to_owned(),
+        }]),
     }
 }
 
@@ -155,6 +181,19 @@ mod tests {
         let read = options(file, &[], &flags).unwrap();
         assert_eq!(read.config.workers.count, Some(3), "the flag of its own name is the last word");
         assert_eq!(read.config.timeouts.drain.as_secs(), 5);
+    }
+
+    #[test]
+    fn objects_come_from_one_place() {
+        let (m, k) = (|| Some(PathBuf::from("m")), || Some(PathBuf::from("k")));
+        let cluster = |access| Ok(source::Origin::Cluster(access));
+        assert_eq!(objects(m(), None, true), Ok(source::Origin::Manifests("m".into())));
+        assert_eq!(objects(None, k(), true), cluster(Access::Kubeconfig("k".into())));
+        assert_eq!(objects(None, None, true), cluster(Access::InCluster));
+        let refused = objects(None, None, false).unwrap_err();
+        assert!(refused[0].to_string().starts_with("--manifests or --kubeconfig: "));
+        let both = ["genkan", "--config", "c", "--manifests", "m", "--kubeconfig", "k"];
+        assert!(Alone::try_parse_from(both).is_err());
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub(super) fn check(config: &Config) -> Vec<Fault> {
     access_log(&mut faults, config);
     headers(&mut faults, config);
     admin(&mut faults, config);
+    cluster(&mut faults, config);
     faults.0
 }
 
@@ -299,6 +300,21 @@ fn unusable(address: IpAddr) -> Option<&'static str> {
         Some("an IPv4 address in IPv6 form")
     } else {
         None
+    }
+}
+
+fn cluster(faults: &mut Faults, config: &Config) {
+    let cluster = &config.cluster;
+    for (index, namespace) in cluster.namespaces.iter().enumerate() {
+        faults.require(is_name(namespace), &format!("cluster.namespaces[{index}]"), || {
+            format!("{namespace:?} is no name of a namespace")
+        });
+    }
+    if let Some(path) = cluster.cache.path() {
+        let is_file = path.is_absolute() && path.file_name().is_some();
+        faults.require(is_file, "cluster.cache", || {
+            format!("{:?} is neither `off` nor the absolute path of a file", path.display())
+        });
     }
 }
 

@@ -45,6 +45,8 @@ pub enum Reason {
     CertificateExpired,
     UnsupportedBackend,
     UnsupportedKind,
+    /// The API server does not let us read it.
+    Forbidden,
 }
 
 // === impl Reason ===
@@ -70,13 +72,17 @@ impl Reason {
             Self::CertificateExpired => "CertificateExpired",
             Self::UnsupportedBackend => "UnsupportedBackend",
             Self::UnsupportedKind => "UnsupportedKind",
+            Self::Forbidden => "Forbidden",
         }
     }
 
     /// The rule that is meant unless the place that raises the problem knows a better one.
     pub fn rule(self) -> Option<RuleId> {
         Some(match self {
-            Self::InvalidDocument | Self::DuplicateObject | Self::UnsupportedKind => return None,
+            Self::InvalidDocument
+            | Self::DuplicateObject
+            | Self::UnsupportedKind
+            | Self::Forbidden => return None,
             Self::InvalidObject => RuleId::Validation,
             Self::InvalidAnnotation | Self::UnsupportedAnnotation => RuleId::D20,
             Self::ConflictingPath => RuleId::C1,

@@ -40,6 +40,7 @@ mod tests;
 
 use aliases::Aliases;
 use classes::Classes;
+pub use classes::is_ours;
 use clusters::{ClusterKey, Clusters};
 use config_maps::ConfigMaps;
 use ledger::Ledger;

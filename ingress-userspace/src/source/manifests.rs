@@ -13,16 +13,15 @@ use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use self::catalog::{Catalog, Content};
-use self::slot::Slot;
 use self::tree::{Look, Tree};
 use super::Update;
 use super::settle::{Due, Settle};
+use super::slot::Slot;
 use crate::model::decode::Settings;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 mod catalog;
 mod locate;
-mod slot;
 mod tree;
 
 #[cfg(test)]

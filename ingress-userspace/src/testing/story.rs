@@ -48,6 +48,8 @@ pub struct Story {
     config_file: PathBuf,
     runtime_directory: PathBuf,
     arguments: Vec<String>,
+    /// Watched instead of the manifests.
+    kubeconfig: Option<PathBuf>,
     environment: Vec<(String, String)>,
     wrapper: Vec<String>,
     program: PathBuf,
@@ -88,6 +90,12 @@ impl Story {
     /// More arguments for `genkan run` from the next start on.
     pub fn with_arguments(&mut self, arguments: &[&str]) -> &mut Self {
         self.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        self
+    }
+
+    /// The cluster that is watched instead of the manifests, from the next start on.
+    pub fn watch_cluster(&mut self, kubeconfig: &Path) -> &mut Self {
+        self.kubeconfig = Some(kubeconfig.to_owned());
         self
     }
 
@@ -214,6 +222,7 @@ impl Story {
             config_file: directory.path().join("genkan.yaml"),
             runtime_directory: directory.path().join("run"),
             arguments: Vec::new(),
+            kubeconfig: None,
             environment: Vec::new(),
             wrapper: Vec::new(),
             program: program.to_owned(),

@@ -39,6 +39,7 @@ fn view() -> View {
         vips: Vec::new(),
         events: 0,
         kernel_error: None,
+        source: None,
     }
 }
 
@@ -86,7 +87,7 @@ fn what_still_serves_is_degraded_and_ready() {
 #[test]
 fn node_that_cannot_take_new_connections_is_not_ready() {
     let bad = (ConditionState::Bad, false);
-    assert_eq!(judged("started", &starting()), bad);
+    assert_eq!(judged("started", &starting(None)), bad);
     let draining = View { draining: true, ..view() };
     assert_eq!(judged("draining", &readiness(&[worker(0)], Ok(&draining))), bad);
     let without_routes = Worker { served: 0, ..worker(1) };

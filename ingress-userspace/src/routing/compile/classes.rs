@@ -23,21 +23,30 @@ enum Named<'a> {
     Nothing,
 }
 
+/// Whether an Ingress is to be served, by its legacy annotation and its field (K1, K2, K5).
+/// `controller`: that of an IngressClass, if there is one of that name.
+pub fn is_ours<'c>(
+    annotation: Option<&Arc<str>>,
+    field: Option<&Arc<str>>,
+    settings: &Settings,
+    controller: impl Fn(&str) -> Option<&'c Arc<str>>,
+) -> bool {
+    let is_class_ours = |name: &Arc<str>| controller(name) == Some(&settings.controller);
+    match Named::new(annotation, field) {
+        Named::Annotation(name) => settings.class_names.contains(name) || is_class_ours(name),
+        Named::Field(name) => is_class_ours(name),
+        Named::Nothing => settings.serve_classless,
+    }
+}
+
 // === impl Classes ===
 
 impl Classes {
     pub(super) fn is_ours(&self, ingress: &Ingress, settings: &Settings) -> bool {
-        match Named::of(ingress) {
-            Named::Annotation(name) => {
-                settings.class_names.contains(name) || self.is_class_ours(name, settings)
-            }
-            Named::Field(name) => self.is_class_ours(name, settings),
-            Named::Nothing => settings.serve_classless,
-        }
-    }
-
-    fn is_class_ours(&self, name: &str, settings: &Settings) -> bool {
-        self.known.get(name).is_some_and(|class| class.controller == settings.controller)
+        let (annotation, field) = (&ingress.class_annotation, &ingress.class_name);
+        is_ours(annotation.as_ref(), field.as_ref(), settings, |name| {
+            Some(&self.known.get(name)?.controller)
+        })
     }
 
     /// Why an Ingress is not ours; `None` when it is.
@@ -125,7 +134,11 @@ impl Classes {
 
 impl<'a> Named<'a> {
     fn of(ingress: &'a Ingress) -> Self {
-        match (&ingress.class_annotation, &ingress.class_name) {
+        Self::new(ingress.class_annotation.as_ref(), ingress.class_name.as_ref())
+    }
+
+    fn new(annotation: Option<&'a Arc<str>>, field: Option<&'a Arc<str>>) -> Self {
+        match (annotation, field) {
             (Some(name), _) => Self::Annotation(name),
             (None, Some(name)) => Self::Field(name),
             (None, None) => Self::Nothing,

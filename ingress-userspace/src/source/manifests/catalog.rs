@@ -90,7 +90,7 @@ impl Catalog {
         for name in touched.names {
             self.publish(name, &mut change);
         }
-        Update { change, problems: self.problems() }
+        Update { change, problems: self.problems(), full: true }
     }
 
     /// Other settings: a text is decoded when its file is taken the next time, also when it is

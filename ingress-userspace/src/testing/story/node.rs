@@ -67,7 +67,10 @@ impl Story {
     fn run_arguments(&self) -> Vec<String> {
         let paths = [
             ("--config", self.config_file().to_owned()),
-            ("--manifests", self.manifests.directory().to_owned()),
+            match &self.kubeconfig {
+                Some(file) => ("--kubeconfig", file.clone()),
+                None => ("--manifests", self.manifests.directory().to_owned()),
+            },
             ("--runtime-dir", self.runtime_directory()),
         ];
         let paths = paths.into_iter().flat_map(|(flag, path)| {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::super::Update;
+use super::Update;
 
 #[derive(Debug, Default)]
 pub(super) struct Slot {

@@ -1,0 +1,75 @@
+//! What is read of a cluster, and where it is kept for a start without API server.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Where the cache is when nothing else is said.
+pub const DEFAULT_CACHE: &str = "/run/genkan/objects.cache";
+
+/// Only with `--kubeconfig`, or in a pod. Takes effect with the next start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClusterConfig {
+    /// Namespaces whose objects are read, by a Role in each; empty = all, by a ClusterRole.
+    pub namespaces: Vec<String>,
+    /// As many Secrets that Ingresses name, and as many ConfigMaps, have a watch each, which is a
+    /// connection. With more, the certificates of a namespace share one.
+    pub named_watches: usize,
+    /// Path of the file that keeps what is known, with the keys of Secrets; or `off`.
+    pub cache: CacheConfig,
+    /// Keep the cache although its file is not on a tmpfs: keys of Secrets are written to a disk.
+    pub cache_on_disk: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum CacheConfig {
+    Off,
+    At(PathBuf),
+}
+
+// === impl ClusterConfig ===
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self {
+            namespaces: Vec::new(),
+            named_watches: 64,
+            cache: CacheConfig::default(),
+            cache_on_disk: false,
+        }
+    }
+}
+
+// === impl CacheConfig ===
+
+impl CacheConfig {
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Off => None,
+            Self::At(path) => Some(path),
+        }
+    }
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self::At(DEFAULT_CACHE.into())
+    }
+}
+
+impl From<String> for CacheConfig {
+    fn from(text: String) -> Self {
+        if text == "off" { Self::Off } else { Self::At(text.into()) }
+    }
+}
+
+impl From<CacheConfig> for String {
+    fn from(cache: CacheConfig) -> Self {
+        match cache {
+            CacheConfig::Off => "off".to_owned(),
+            CacheConfig::At(path) => path.to_string_lossy().into_owned(),
+        }
+    }
+}
