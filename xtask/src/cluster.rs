@@ -22,6 +22,8 @@ mod status;
 mod topology;
 mod up;
 
+pub(crate) use programs::kubernetes as kubernetes_program;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

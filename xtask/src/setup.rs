@@ -8,10 +8,13 @@ mod interop;
 mod packages;
 mod toolchain;
 
+use std::env;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
+
+use crate::cluster;
 
 pub(crate) use interop::directory as interop_directory;
 pub(crate) use toolchain::DENY;
@@ -62,5 +65,18 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
     if purpose == Purpose::Test {
         interop::build()?;
     }
+    Ok(())
+}
+
+/// The API server that tests watch. Without Go they are skipped, but not in CI.
+///
+/// # Errors
+/// It could not be built, or in CI there is no Go.
+pub(crate) fn kubernetes() -> Result<()> {
+    let Err(error) = cluster::kubernetes_program() else { return Ok(()) };
+    if go::lack().is_none() || env::var_os("CI").is_some() {
+        bail!("{error:#}");
+    }
+    println!("skipped Kubernetes: {error:#}");
     Ok(())
 }

@@ -15,6 +15,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::ValueEnum;
 
+use crate::cluster;
 use crate::lint;
 use crate::program::{self, Program};
 use crate::progress::{Step, short};
@@ -53,6 +54,10 @@ impl Part {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let chosen = |part: Part| arguments.only.is_empty() || arguments.only.contains(&part);
     setup::prepare(if arguments.only == [Part::Lint] { Purpose::Lint } else { Purpose::Test })?;
+    if chosen(Part::Interop) {
+        // Minutes, the first time: nobody else waits for it.
+        setup::kubernetes()?;
+    }
     let mut results = Vec::new();
     if chosen(Part::Lint) {
         let started = Instant::now();
@@ -112,6 +117,11 @@ fn run_binary(part: Part, binary: &Binary) -> Result<Tally> {
         if let Some(interop) = setup::interop_directory() {
             test = test.env("GENKAN_INTEROP_DIR", interop);
         }
+        if part == Part::Interop
+            && let Ok(kubernetes) = cluster::kubernetes_program()
+        {
+            test = test.env("GENKAN_KUBERNETES", kubernetes);
+        }
         if is_strict(part) {
             test = test.env("GENKAN_TEST_STRICT", "1");
         }
@@ -125,7 +135,8 @@ fn run_binary(part: Part, binary: &Binary) -> Result<Tally> {
 /// A missing privilege or tool fails the test instead of skipping it: always as root, and in CI
 /// also when the programs of other people are missing.
 fn is_strict(part: Part) -> bool {
-    let complete = part != Part::Interop || setup::interop_directory().is_some();
+    let built = || setup::interop_directory().is_some() && cluster::kubernetes_program().is_ok();
+    let complete = part != Part::Interop || built();
     program::is_root() && (complete || env::var_os("CI").is_some())
 }
 

@@ -33,7 +33,7 @@ const SOURCES: [&str; 3] = ["go.mod", "go.sum", "main.go"];
 ///
 /// # Errors
 /// Go is missing, or the build fails.
-pub(super) fn kubernetes() -> Result<PathBuf> {
+pub(crate) fn kubernetes() -> Result<PathBuf> {
     let (major, minor, patch) = VERSION;
     let version = "k8s.io/component-base/version";
     let flags = format!(

@@ -23,6 +23,7 @@ const PARTS: &[(&str, Part)] = &[
     ("clients", Part::Interop),
     ("websocket", Part::Interop),
     ("nginx_", Part::Interop),
+    ("cluster_", Part::Interop),
 ];
 
 /// One test binary.
