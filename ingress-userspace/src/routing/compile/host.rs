@@ -14,7 +14,7 @@ use crate::routing::snapshot::{HostCertificate, HostRoutes};
 
 use super::clusters::{ClusterKey, Clusters};
 use super::passwords;
-use super::record::{Record, host_name};
+use super::record::{Record, host_name, path_text};
 use super::secrets::{SecretKey, Secrets};
 use super::tallies::Tallies;
 use super::tls::{self, HostTls};
@@ -130,12 +130,16 @@ pub(super) fn judge<'a>(
                 return Judged { candidate, text: None, outcome: Err(problem) };
             }
         };
+        // A regex and a literal path conflict as they are written, two literal paths as they are
+        // requested.
+        let written = (candidate.path.kind, Arc::from(path_text(candidate.path)));
         let key = (candidate.path.kind, text.clone());
-        let outcome = match winners.get(&key) {
+        let outcome = match winners.get(&key).or_else(|| winners.get(&written)) {
             Some(winner) => Err(candidate.conflict(winner, host)),
             None => {
                 let canary = canaries.join(&key, &candidate, context);
                 winners.insert(key, candidate);
+                winners.insert(written, candidate);
                 let route = candidate.route(host, tls, canary, context).map(Arc::new);
                 route
                     .map(|route| PathRule { text: text.clone(), way, route })

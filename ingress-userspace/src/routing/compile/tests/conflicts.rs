@@ -3,7 +3,7 @@
 use super::World;
 use crate::model::{Backend, Kind, Object, PathKind, Reason};
 use crate::routing::fixture::{
-    certificate, ingress, ready_service, removals, service, slice, upserts,
+    backend, certificate, ingress, ready_service, removals, service, slice, upserts,
 };
 use crate::routing::{Action, ClusterState};
 
@@ -26,6 +26,21 @@ fn c1_oldest_wins_then_namespace_and_name_then_earlier_rule() {
     let world = World::of([twice.object()]);
     assert_eq!(world.id("h", "/foo"), "a/rules[0].paths[0]");
     assert_eq!(world.told_of_rules(), ["ConflictingPath a spec.rules[2].http.paths[0].path"]);
+}
+
+#[test]
+fn c1_regex_and_literal_path_written_alike_conflict() {
+    let regex = |created| ingress("a").created(created).regex();
+    let free = PathKind::ImplementationSpecific;
+    for (created, path) in [(2, "/a"), (0, "/(a%7Cb)")] {
+        let world = World::of([
+            ingress("b").created(1).path("h", free, "/(a|b)", backend("s:80")).object(),
+            regex(created).path("h", free, "/(a|b)", backend("s:80")).object(),
+        ]);
+        assert_eq!(world.told_of_rules().len(), 1);
+        let is_served = world.route("h", path).is_some();
+        assert!(!is_served, "{path}: only the rule of the older Ingress counts");
+    }
 }
 
 #[test]
