@@ -18,6 +18,7 @@ pub mod detach;
 pub mod drain;
 pub mod explain;
 pub mod flow;
+pub mod launch;
 pub mod man;
 pub mod probe;
 pub mod reference;
@@ -82,6 +83,8 @@ enum Command {
     Reload(reload::Arguments),
     /// Print the version.
     Version(version::Arguments),
+    #[command(hide = true)]
+    Launch(launch::Arguments),
 }
 
 /// Form of what a command prints.
@@ -143,6 +146,7 @@ impl Cli {
             Command::Completions(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Man(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Reload(arguments) => arguments.execute(&mut std::io::stdout().lock()),
+            Command::Launch(arguments) => arguments.execute(),
             Command::Version(arguments) => arguments.execute(&mut std::io::stdout().lock()),
         }
     }

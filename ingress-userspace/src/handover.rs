@@ -26,11 +26,13 @@ use serde::{Deserialize, Serialize};
 mod channel;
 mod claim;
 mod holder;
+mod launcher;
 mod predecessor;
 
 pub use channel::Cut;
 pub use claim::{Claim, Staged, replace};
 pub use holder::{Holder, Offer, Request};
+pub use launcher::{Launch, Launcher, launch};
 pub use predecessor::{Leaving, Left, Predecessor};
 
 /// The socket of the process that serves, in its runtime directory.

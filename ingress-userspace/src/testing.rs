@@ -13,6 +13,7 @@ pub mod edge;
 pub mod lab;
 pub mod openmetrics;
 pub mod require;
+pub mod service_host;
 pub mod story;
 pub mod traffic;
 

@@ -4,7 +4,6 @@
 //! changed in the kernel is put right, for as long as that takes. Once the place is given away there
 //! is no way back: then this process only waits for the word that its successor serves.
 
-use std::process::{Child, Command};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -13,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::App;
-use crate::handover::{Cut, Hello, Offer, Request};
+use crate::handover::{Cut, Hello, Launch, Launcher, Offer, Request};
 
 /// For a successor that has the listeners: it fills maps, attaches and starts its workers, which
 /// takes a second or two. Meanwhile this process follows no change.
@@ -65,7 +64,8 @@ struct Lending {
 
 #[derive(Debug)]
 struct Replacing {
-    child: Child,
+    /// Until the successor has the place.
+    launcher: Option<Launcher>,
     overdue: Instant,
     answer: oneshot::Sender<Result<i32, String>>,
 }
@@ -127,10 +127,12 @@ impl Place {
     fn end_successor(&mut self) {
         let Some(lent) = &mut self.lent else {
             if let Some(replacing) = &mut self.replacing {
-                tracing::error!(pid = replacing.child.id(), limit = ?patience(START),
+                tracing::error!(limit = ?patience(START),
                     "the new process does not come to anything and is killed");
-                // `successor_ended` tells the rest.
-                let _ = replacing.child.kill();
+                // `ended` tells the rest.
+                if let Some(launcher) = &mut replacing.launcher {
+                    launcher.kill();
+                }
                 replacing.overdue = Instant::now() + patience(START);
             }
             return;
@@ -188,13 +190,14 @@ impl Damage {
     }
 }
 
+/// Why the successor that was started is none. Cancel-safe.
 async fn ended(replacing: &mut Option<Replacing>) -> String {
+    let launcher = replacing.as_mut().and_then(|replacing| replacing.launcher.as_mut());
+    let Some(launcher) = launcher else { return std::future::pending().await };
     loop {
-        let Some(replacing) = replacing else { return std::future::pending().await };
-        match replacing.child.try_wait() {
-            Ok(None) => tokio::time::sleep(Duration::from_millis(50)).await,
-            Ok(Some(status)) => return format!("the new process ended with {status}"),
-            Err(error) => return format!("the new process was lost: {error}"),
+        match launcher.next().await {
+            Launch::Started(pid) => tracing::info!(pid, "started a successor"),
+            Launch::Ended(why) => return format!("the new process {why}"),
         }
     }
 }
@@ -245,6 +248,11 @@ impl App {
             Request::Ready { answer, serves } => {
                 let to = self.place.lent.as_ref().map_or(0, |lent| lent.to);
                 tracing::info!(pid = to, "another process has taken over");
+                // Before the service manager hears of the successor.
+                let launcher = self.place.replacing.as_mut().and_then(|r| r.launcher.take());
+                if let Some(launcher) = launcher {
+                    launcher.leave();
+                }
                 self.entrance.retire();
                 self.workers.hand_over();
                 if let Some(admin) = &self.admin {
@@ -320,18 +328,14 @@ impl App {
             let _ = answer.send(Err("a new process is starting already".to_owned()));
             return;
         }
-        let mut command = Command::new(&self.options.program);
-        command.args(std::env::args_os().skip(1)).env_remove("WATCHDOG_PID");
-        command.stdin(std::process::Stdio::null());
-        match command.spawn() {
-            Ok(child) => {
-                tracing::info!(pid = child.id(), "started a successor");
+        match Launcher::start(&self.options.program, std::env::args_os().skip(1)) {
+            Ok(launcher) => {
                 let overdue = Instant::now() + patience(START);
-                self.place.replacing = Some(Replacing { child, overdue, answer });
+                let launcher = Some(launcher);
+                self.place.replacing = Some(Replacing { launcher, overdue, answer });
             }
             Err(error) => {
-                let program = self.options.program.display();
-                let _ = answer.send(Err(format!("cannot start {program}: {error}")));
+                let _ = answer.send(Err(format!("cannot start a process: {error}")));
             }
         }
     }
