@@ -12,6 +12,7 @@ mod forward;
 mod guard;
 mod host;
 mod images;
+mod lab;
 mod node;
 mod pki;
 mod plan;
@@ -22,6 +23,7 @@ mod status;
 mod topology;
 mod up;
 
+pub(crate) use lab::Lab;
 pub(crate) use programs::kubernetes as kubernetes_program;
 
 use std::path::PathBuf;

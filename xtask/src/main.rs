@@ -6,6 +6,7 @@
 
 mod bench;
 mod cluster;
+mod conformance;
 mod demo;
 mod ebpf;
 mod image;
@@ -40,6 +41,8 @@ enum Command {
     Test(test::Arguments),
     /// A real Kubernetes on this machine, for tests and for trying things out; needs root
     Cluster(cluster::Arguments),
+    /// Suites that judge an Ingress controller, on a real Kubernetes; needs root
+    Conformance(conformance::Arguments),
     /// Load, edits and take-overs for minutes: nothing may be lost, nothing may grow; needs root
     Soak(soak::Arguments),
     /// Measure: kernel programs, routing, the proxy beside nginx; ratios with min-median-max
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Setup(arguments) => setup::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Cluster(arguments) => cluster::run(&arguments),
+        Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Ebpf(arguments) => ebpf::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
@@ -89,8 +93,9 @@ mod tests {
             let words: Vec<&str> =
                 row.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').collect();
             for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
-                let flag = format!("--{}", argument.get_long().expect("a flag"));
-                assert!(words.contains(&&*flag), "{start}: {flag}");
+                if let Some(flag) = argument.get_long().map(|long| format!("--{long}")) {
+                    assert!(words.contains(&&*flag), "{start}: {flag}");
+                }
                 let takes_values = argument.get_action().takes_values();
                 for value in argument.get_possible_values().iter().filter(|_| takes_values) {
                     assert!(words.contains(&value.get_name()), "{start}: {}", value.get_name());

@@ -185,6 +185,14 @@ pub(super) fn exec(state: &State, host: Host, arguments: &[String]) -> Result<Ex
     Ok(exit_code(status))
 }
 
+/// A command in a host's namespaces; a program and its arguments follow.
+///
+/// # Errors
+/// The host is not there.
+pub(super) fn command(state: &State, host: Host) -> Result<Command> {
+    inside(state, &Cgroup::of(&state.name)?, host, "env", &state.directory)
+}
+
 /// What a process that has ended left in its log.
 ///
 /// # Errors
