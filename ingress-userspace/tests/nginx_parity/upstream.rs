@@ -42,6 +42,16 @@ pub(crate) fn cases() -> Vec<Case> {
             .pod("/broken", Answer::fault(Fault::CloseBeforeHead))
             .ask_all([get("/"), get("/own"), get("/none"), get("/broken")])
             .answers_with(&["x-frame-options", "x-team"]),
+        Case::new("custom-headers", "on the answer to an upgrade too")
+            .annotate("custom-headers", "default/headers")
+            .objects(
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: headers, namespace: default}\n\
+                 data: {X-Team: blue}\n",
+            )
+            .location("more_set_headers \"X-Team: blue\";")
+            .ask(get("/chat").header("connection", "Upgrade").header("upgrade", "echo"))
+            .pod_sees(&["connection", "upgrade"])
+            .answers_with(&["connection", "upgrade", "x-team"]),
         Case::new("server-alias", "the same rules under another name")
             .annotate("server-alias", "alias.example, *.more.example")
             .ask_all([
