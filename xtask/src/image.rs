@@ -1,10 +1,12 @@
 //! `cargo xtask image`: Genkan's container image, packed without a container engine.
 //!
-//! One static program on nothing: no shell, no packages, nothing to patch but Genkan. Two builds of
-//! the same sources with the same compilers give the same bytes, wherever the checkout is.
+//! One static program and Mozilla's root certificates on nothing: no shell, no packages, nothing to
+//! patch but Genkan. Two builds of the same sources with the same compilers give the same bytes,
+//! wherever the checkout is.
 
 mod archive;
 mod oci;
+mod roots;
 
 use std::env;
 use std::fs;
@@ -53,7 +55,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The image around a static program of one file; it runs as root, which eBPF and VIPs need.
+/// Of whoever says nothing else: the proxy. An agent has to be root, which is said where it is
+/// started.
+const USER: &str = "65532:65532";
+
+/// The image around a static program of one file.
 fn image(reference: &str, program: &Path) -> Result<Image> {
     let content = fs::read(program).with_context(|| format!("read {}", program.display()))?;
     let label =
@@ -61,13 +67,16 @@ fn image(reference: &str, program: &Path) -> Result<Image> {
     Ok(Image {
         reference: reference.to_owned(),
         entrypoint: vec![format!("/{PROGRAMS}/genkan")],
-        user: String::new(),
+        user: USER.to_owned(),
         labels: vec![
             label("title", "genkan"),
             label("version", env!("CARGO_PKG_VERSION")),
             label("licenses", env!("CARGO_PKG_LICENSE")),
         ],
-        files: Tree::from([(format!("{PROGRAMS}/genkan"), File { content, mode: 0o755 })]),
+        files: Tree::from([
+            (format!("{PROGRAMS}/genkan"), File { content, mode: 0o755 }),
+            (roots::PATH.to_owned(), File { content: roots::bundle().into_bytes(), mode: 0o644 }),
+        ]),
     })
 }
 
