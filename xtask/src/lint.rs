@@ -36,6 +36,8 @@ pub(crate) enum Check {
     Citations,
     /// `unsafe` outside its places, paths of one machine
     Places,
+    /// What is made from the Helm chart is what would be made
+    Deploy,
     /// Licences, bans and (where the database can be fetched) advisories of dependencies
     Licences,
     /// clippy on the whole workspace
@@ -86,6 +88,12 @@ fn one(check: Check, step: &Step) -> Result<Outcome> {
         Check::Lengths => findings(lengths::check()?),
         Check::Citations => findings(citations::check()?),
         Check::Places => findings(places::check()?),
+        Check::Deploy => {
+            let found = crate::deploy::check(None)?;
+            let skipped = found.skipped.map_or_else(String::new, |why| format!("; not {why}"));
+            let summary = format!("{} files{skipped}", found.files);
+            findings(Findings { wrong: found.wrong, summary })
+        }
         Check::Licences => licences::check(step),
         Check::Clippy => {
             Program::cargo()

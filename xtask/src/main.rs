@@ -8,6 +8,7 @@ mod bench;
 mod cluster;
 mod conformance;
 mod demo;
+mod deploy;
 mod ebpf;
 mod image;
 mod lint;
@@ -49,6 +50,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Genkan's container image as an OCI archive; the same sources give the same bytes
     Image(image::Arguments),
+    /// What is made from the Helm chart: manifests for Kustomize
+    Deploy(deploy::Arguments),
     /// Build and inspect the kernel programs
     Ebpf(ebpf::Arguments),
 }
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Deploy(arguments) => deploy::run(&arguments),
         Command::Ebpf(arguments) => ebpf::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),

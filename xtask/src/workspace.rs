@@ -37,6 +37,22 @@ pub(crate) fn own(name: &str) -> Result<PathBuf> {
     Ok(directory)
 }
 
+/// A directory for what is built once for all checkouts: `$XDG_CACHE_HOME/genkan/NAME`, by default
+/// in `~/.cache`; created when absent.
+///
+/// # Errors
+/// No variable says where, or the directory can't be created.
+pub(crate) fn cache(name: &str) -> Result<PathBuf> {
+    let base = env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME says where to keep what is built")?;
+    let cache = base.join("genkan").join(name);
+    fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
+    Ok(cache)
+}
+
 /// Files that git tracks or would track (new and not ignored), relative to the root, in order.
 ///
 /// # Errors

@@ -3,7 +3,6 @@
 //! What is built is kept in the user's cache, named after the sources, so that every checkout and
 //! every run of the tests finds it: Kubernetes takes eight minutes of two processors.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -93,7 +92,7 @@ struct Build<'a> {
 
 fn build(build: &Build<'_>) -> Result<PathBuf> {
     let module = workspace::root().join("xtask/kubernetes");
-    let kept = cache()?.join(key(&module, build)?);
+    let kept = workspace::cache("kubernetes")?.join(key(&module, build)?);
     let program = kept.join(build.output);
     if program.is_file() {
         return Ok(program);
@@ -120,18 +119,6 @@ fn build(build: &Build<'_>) -> Result<PathBuf> {
     fs::remove_dir_all(&fresh).ok();
     step.ok(&program.display().to_string());
     Ok(program)
-}
-
-/// `$XDG_CACHE_HOME/genkan/kubernetes`, by default in `~/.cache`.
-fn cache() -> Result<PathBuf> {
-    let base = env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
-        .context("neither XDG_CACHE_HOME nor HOME says where to keep what is built")?;
-    let cache = base.join("genkan/kubernetes");
-    fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
-    Ok(cache)
 }
 
 /// The same sources and flags, the same place.

@@ -10,6 +10,7 @@ use crate::model::{Backend, Ingress, Object, Origin, PortRef, Problem};
 mod access;
 mod closing;
 mod document;
+mod policy;
 
 fn nginx() -> Settings {
     Settings { nginx_annotations: true, ..Settings::default() }

@@ -1,0 +1,87 @@
+{{/* What Ingresses are made of, in the namespaces that are served. */}}
+{{- define "genkan.rules.objects" -}}
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+# One by one: those that an Ingress refers to.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, watch]
+{{- end -}}
+
+{{/* By name too; with the names that the operator allows, or with any. Of more Secrets than
+cluster.named_watches those of a namespace share one watch, which begins with a list. */}}
+{{- define "genkan.rules.secrets" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  {{- if .names }}
+  resourceNames: {{ toJson .names }}
+  verbs: [get, watch]
+  {{- else }}
+  verbs: [get, list, watch]
+  {{- end }}
+{{- end -}}
+
+{{- define "genkan.subject" -}}
+subjects:
+- kind: ServiceAccount
+  name: {{ include "genkan.serviceAccount" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end -}}
+
+{{/* A Role and its binding: root, name, namespace, rules. */}}
+{{- define "genkan.role" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    {{- include "genkan.labels" .root | nindent 4 }}
+rules:
+{{ .rules }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    {{- include "genkan.labels" .root | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ .name }}}
+{{ include "genkan.subject" .root }}
+{{- end -}}
+
+{{/* As genkan.role, for the whole cluster: root, name, rules. */}}
+{{- define "genkan.clusterRole" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- include "genkan.labels" .root | nindent 4 }}
+rules:
+{{ .rules }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- include "genkan.labels" .root | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ .name }}}
+{{ include "genkan.subject" .root }}
+{{- end -}}
+
+{{/* Objects that are in no namespace, and none of them secret. */}}
+{{- define "genkan.rules.cluster" -}}
+- apiGroups: [networking.k8s.io]
+  resources: [ingressclasses]
+  verbs: [list, watch]
+{{- end -}}
