@@ -1,5 +1,6 @@
 //! The id of a request: the client's `X-Request-ID` when it is fit for logs and backends, else one
-//! of ours. Each request whose head was read has one, whatever becomes of it.
+//! of ours. Each request has one, whatever becomes of it, also one whose head
+//! cannot be read.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body as _;
 use tokio::time::Instant;
 
@@ -91,7 +91,8 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
             Err(failure) => {
                 self.shared.borrow_mut().begin_exchange(Framing::Length(0), false);
                 let reply = Reply::Failed(failure);
-                return self.finish(Asker::unknown(), reply, Outcome::default()).await;
+                let outcome = Outcome::begin(&HeaderMap::new());
+                return self.finish(Asker::unknown(), reply, outcome).await;
             }
         };
         *self.requests += 1;
