@@ -17,6 +17,8 @@ use hyper::body::Frame;
 use hyper::client::conn::http2::SendRequest;
 use tokio_rustls::client::TlsStream;
 
+#[path = "http2/endings.rs"]
+mod endings;
 #[path = "http2/hostile.rs"]
 mod hostile;
 

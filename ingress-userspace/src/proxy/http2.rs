@@ -9,38 +9,31 @@
 //! Clear-text HTTP/2 and CONNECT, plain or extended, are not served.
 
 mod body;
+mod connection;
 mod record;
+mod socket;
 mod streams;
 mod tasks;
 
-use std::convert::Infallible;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
-use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, COOKIE, SERVER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep_until};
 
 use self::body::Reported;
 use self::record::Record;
-use self::streams::{Stream, Streams};
+use self::streams::Stream;
 use self::tasks::Tasks;
 use super::body::{ReplyBody, RequestBody};
 use super::request::{Connection, Reply, serve};
 use super::worker::WorkerState;
 use super::{Failure, Settings, respond};
-use crate::config::Timeouts;
 
 pub use body::Body;
+pub use connection::serve_connection;
 
 /// What a client may send before we take it, for one stream and for all of a connection.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -56,97 +49,6 @@ const OWN_RESETS: usize = 256;
 const COUNTED_HEADERS: u64 = 4;
 /// What each field counts besides its bytes (RFC 9113 6.5.2).
 const FIELD: usize = 32;
-/// How long a client may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(5);
-/// The connection looks after its streams so many times in `timeouts.client_send`.
-const LOOKS: u32 = 4;
-const SHORTEST_LOOK: Duration = Duration::from_millis(20);
-
-/// Why the connection takes no more streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// GOAWAY is out; what runs is finished.
-    Draining,
-    /// Nothing runs any more; the client has until then to close. What it sent before it saw the
-    /// GOAWAY is still served.
-    Leaving(Instant),
-}
-
-/// Serves a connection until one side ends it.
-pub async fn serve_connection<T>(io: T, state: Rc<WorkerState>, connection: Rc<Connection>)
-where
-    T: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let settings = Rc::clone(&state.context.settings());
-    let streams = Streams::new();
-    let service = service_fn(|request| {
-        let (state, connection, stream) = (state.clone(), connection.clone(), streams.begin());
-        async move { Ok::<_, Infallible>(exchange(state, connection, stream, request).await) }
-    });
-    let mut served = pin!(builder(&settings, &state).serve_connection(TokioIo::new(io), service));
-    let mut drained = pin!(state.context.drain.cancelled());
-    let mut timer = pin!(sleep_until(Instant::now() + settings.timeouts.client_header));
-    let Timeouts { client_send, keep_alive, .. } = settings.timeouts;
-    let look = (client_send / LOOKS).clamp(SHORTEST_LOOK, keep_alive.max(SHORTEST_LOOK));
-    let patience = u32::try_from(client_send.as_millis() / look.as_millis()).unwrap_or(u32::MAX);
-    let mut looking = false;
-    let mut last_seen = 0;
-    let mut end = None;
-    let mut last_welcome = u64::MAX;
-    poll_fn(|cx| {
-        loop {
-            if end.is_none()
-                && (drained.as_mut().poll(cx).is_ready()
-                    || streams.opened() >= settings.limits.keep_alive_requests)
-            {
-                end = Some(End::Draining);
-                served.as_mut().graceful_shutdown();
-            }
-            if end.is_some() && last_welcome == u64::MAX {
-                // As many as may have been on their way.
-                last_welcome = streams.opened() + u64::from(settings.limits.http2_streams);
-            }
-            if streams.opened() > last_welcome {
-                // The client does not listen to the GOAWAY, and h2 waits for it to answer a PING.
-                return Poll::Ready(());
-            }
-            while timer.as_mut().poll(cx).is_ready() {
-                looking = streams.open() > 0;
-                let now = Instant::now();
-                let next = match end {
-                    _ if looking => {
-                        if streams.look(patience) {
-                            // Dropping the connection ends its streams, and what they hold upstream.
-                            return Poll::Ready(());
-                        }
-                        now + look
-                    }
-                    Some(End::Leaving(until)) if now >= until => return Poll::Ready(()),
-                    Some(End::Leaving(until)) => until,
-                    // Something has happened since: idle counts from about now.
-                    None if streams.opened() != last_seen => now + keep_alive,
-                    _ => {
-                        served.as_mut().graceful_shutdown();
-                        let until = now + GOODBYE;
-                        end = Some(End::Leaving(until));
-                        until
-                    }
-                };
-                last_seen = streams.opened();
-                timer.as_mut().reset(next);
-            }
-            if served.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            if looking || streams.open() == 0 {
-                return Poll::Pending;
-            }
-            looking = true;
-            timer.as_mut().reset(Instant::now() + look);
-        }
-    })
-    .await;
-}
 
 fn builder(settings: &Settings, state: &WorkerState) -> Builder<Tasks> {
     let headers = settings.limits.request_headers.saturating_mul(COUNTED_HEADERS);
@@ -263,36 +165,4 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn split_cookies_are_joined() {
-        let mut headers = HeaderMap::new();
-        for cookie in ["a=1", "b=2", "c=3"] {
-            headers.append(COOKIE, HeaderValue::from_static(cookie));
-        }
-        join_cookies(&mut headers);
-        let cookies: Vec<_> = headers.get_all(COOKIE).iter().collect();
-        assert_eq!(cookies, ["a=1; b=2; c=3"]);
-    }
-
-    #[test]
-    fn a_length_is_sent_on_once_and_in_digits() {
-        for (lines, length, wanted) in [
-            (&["010"][..], Some(10), &["10"][..]),
-            (&["5", "5"], Some(5), &["5"]),
-            (&[""], Some(0), &["0"]),
-            (&[], Some(0), &[]),
-            (&["7"], None, &[]),
-        ] {
-            let mut headers = HeaderMap::new();
-            for line in lines {
-                headers.append(CONTENT_LENGTH, HeaderValue::from_static(line));
-            }
-            one_length(&mut headers, length);
-            let sent: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
-            assert_eq!(sent, wanted);
-        }
-    }
-}
+mod tests;

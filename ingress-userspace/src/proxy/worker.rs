@@ -34,6 +34,8 @@ use crate::upstream::ClientTls;
 
 mod buffers;
 mod clock;
+#[cfg(test)]
+pub(super) mod fixture;
 mod open;
 mod state;
 

@@ -3,10 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -14,19 +12,14 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::config::{Config, PortProtocol};
-use crate::net::load::LoadBoard;
 use crate::proxy::body::ReplyBody;
 use crate::proxy::body::scripted::{Scripted, Step};
-use crate::proxy::context::ProxyContext;
 use crate::proxy::request::{Outcome, Reply};
-use crate::proxy::worker::{Clock, OpenConnections};
+use crate::proxy::worker::fixture::state;
 use crate::proxy::{Failure, Settings};
-use crate::snapshot::Publisher;
-use crate::upstream::ClientTls;
 
 mod answers;
 mod bodies;
@@ -218,26 +211,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
-    }
-}
-
-fn state(settings: Settings) -> WorkerState {
-    let counters: Arc<crate::proxy::counters::Counters> = Arc::default();
-    WorkerState {
-        context: ProxyContext::new(
-            0,
-            Arc::new(ArcSwap::from_pointee(settings)),
-            Publisher::new(1).subscribe(0),
-            CancellationToken::new(),
-            Arc::new(ClientTls::new(rustls::RootCertStore::empty())),
-            Arc::default(),
-            crate::filter::Shared::default(),
-        ),
-        access_log: None,
-        open: OpenConnections::new(LoadBoard::heap(1).slot(0), counters.clone()),
-        counters,
-        clock: Clock::new(),
-        buffers: Rc::default(),
     }
 }
 

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::record::Record;
-use super::streams::Stream;
+use super::streams::{Piece, Stream};
 use crate::proxy::body::ReplyBody;
 use crate::proxy::{Failure, Settings, trailer};
 
@@ -132,23 +132,18 @@ impl Reported {
 }
 
 impl http_body::Body for Reported {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Failure;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, Failure>>> {
         let this = &mut *self;
-        this.stream.asked();
         let polled = ready!(Pin::new(&mut this.body).poll_frame(cx));
         match &polled {
             Some(Ok(frame)) => {
                 this.record.sent(frame.data_ref().map_or(0, Bytes::len));
-                if frame.is_data() {
-                    // The last piece waits for the client's window like the others.
-                    this.stream.gave();
-                }
                 if this.body.is_end_stream() || frame.is_trailers() {
                     this.record.complete();
                 }
@@ -157,7 +152,8 @@ impl http_body::Body for Reported {
             Some(Err(failure)) => this.record.failed(*failure),
             None => this.record.complete(),
         }
-        Poll::Ready(polled)
+        let stream = &this.stream;
+        Poll::Ready(polled.map(|frame| frame.map(|f| f.map_data(|bytes| stream.piece(bytes)))))
     }
 
     fn is_end_stream(&self) -> bool {

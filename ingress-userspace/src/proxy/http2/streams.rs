@@ -1,12 +1,16 @@
 //! The streams of one connection, as far as the connection has to look after them.
 //!
-//! hyper asks for the next piece of an answer when the client's window has room for it. A stream
-//! that has given a piece and is not asked for more is waiting for its client; a client may do that
-//! for `timeouts.client_send`, then its connection ends. Looking is done a few times in that span by
-//! the connection, so that a stream needs neither a timer nor a clock.
+//! hyper takes the next piece of an answer as soon as the client's window has room for one byte, and
+//! is done with a stream when it has handed the last piece to h2. So pieces know their stream: it is
+//! open until h2 has written or dropped the last of them, and each byte that h2 writes is one that
+//! the client has made room for. A client may leave a piece where it is for `timeouts.client_send`,
+//! then its connection ends. Looking is done a few times in that span by the connection, so that a
+//! stream needs neither a timer nor a clock.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+
+use bytes::{Buf, Bytes};
 
 #[derive(Debug)]
 pub(super) struct Streams {
@@ -19,15 +23,25 @@ pub(super) struct Streams {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
-    /// Waits for its client to take what it was given.
-    given: bool,
-    /// Looks since then.
+    /// hyper has no more to ask of the stream.
+    served: bool,
+    /// Pieces that wait for the client to take them.
+    pieces: usize,
+    /// Looks since the client took anything of them.
     looks: u32,
 }
 
-/// One open stream.
+/// One open stream: what hyper asks for its answer.
 #[derive(Debug)]
 pub(super) struct Stream {
+    streams: Rc<Streams>,
+    place: usize,
+}
+
+/// A piece of an answer on its way through hyper and h2.
+#[derive(Debug)]
+pub(super) struct Piece {
+    bytes: Bytes,
     streams: Rc<Streams>,
     place: usize,
 }
@@ -60,7 +74,7 @@ impl Streams {
         self.opened.get()
     }
 
-    /// Streams that are not finished.
+    /// Streams that are not finished: not answered, or with pieces that are not written.
     pub(super) fn open(&self) -> usize {
         self.open.get()
     }
@@ -68,36 +82,66 @@ impl Streams {
     /// True: a client has not taken anything of a stream for so many looks.
     pub(super) fn look(&self, patience: u32) -> bool {
         let mut places = self.places.borrow_mut();
-        places.iter_mut().filter(|place| place.given).any(|place| {
+        places.iter_mut().filter(|place| place.pieces > 0).any(|place| {
             place.looks += 1;
             place.looks > patience
         })
+    }
+
+    /// Changes a place, and frees it when nothing is left of its stream.
+    fn leave(&self, index: usize, change: impl FnOnce(&mut Place)) {
+        let mut places = self.places.borrow_mut();
+        let place = &mut places[index];
+        change(place);
+        if place.served && place.pieces == 0 {
+            *place = Place::default();
+            self.open.set(self.open.get() - 1);
+            self.free.borrow_mut().push(index);
+        }
     }
 }
 
 // === impl Stream ===
 
 impl Stream {
-    /// A piece of the answer was given to hyper.
-    pub(super) fn gave(&self) {
-        self.set(Place { given: true, looks: 0 });
-    }
-
-    /// hyper asks for more: the client has taken what it was given.
-    pub(super) fn asked(&self) {
-        self.set(Place::default());
-    }
-
-    fn set(&self, state: Place) {
-        self.streams.places.borrow_mut()[self.place] = state;
+    /// The next bytes of the answer.
+    pub(super) fn piece(&self, bytes: Bytes) -> Piece {
+        self.streams.places.borrow_mut()[self.place].pieces += 1;
+        Piece { bytes, streams: self.streams.clone(), place: self.place }
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.asked();
-        self.streams.open.set(self.streams.open.get() - 1);
-        self.streams.free.borrow_mut().push(self.place);
+        self.streams.leave(self.place, |place| place.served = true);
+    }
+}
+
+// === impl Piece ===
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        if count > 0 {
+            self.streams.places.borrow_mut()[self.place].looks = 0;
+        }
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.streams.leave(self.place, |place| {
+            place.pieces -= 1;
+            place.looks = 0;
+        });
     }
 }
 
@@ -105,22 +149,53 @@ impl Drop for Stream {
 mod tests {
     use super::*;
 
+    fn piece(stream: &Stream) -> Piece {
+        stream.piece(Bytes::from_static(b"piece"))
+    }
+
     #[test]
     fn only_a_stream_that_is_not_taken_runs_out_of_patience() {
         let streams = Streams::new();
-        let waiting_for_upstream = streams.begin();
-        let taken = streams.begin();
-        let stuck = streams.begin();
-        waiting_for_upstream.asked();
-        stuck.gave();
+        let _waiting_for_upstream = streams.begin();
+        let (taken, stuck) = (streams.begin(), streams.begin());
+        let held = piece(&stuck);
         for _ in 0..4 {
-            taken.gave();
+            let piece = piece(&taken);
             assert!(!streams.look(4));
-            taken.asked();
+            drop(piece);
         }
         assert!(streams.look(4));
-        drop(stuck);
+        drop(held);
         assert!(!streams.look(4));
+    }
+
+    #[test]
+    fn a_piece_that_is_taken_byte_by_byte_is_taken() {
+        let streams = Streams::new();
+        let stream = streams.begin();
+        let mut piece = piece(&stream);
+        for _ in 0..5 {
+            assert!(!streams.look(1));
+            piece.advance(1);
+        }
+        // That more waits behind it is not the client's doing.
+        assert!(!streams.look(1));
+        let _next = stream.piece(Bytes::from_static(b"next"));
+        assert!(streams.look(1));
+    }
+
+    #[test]
+    fn a_stream_is_open_until_its_last_piece_is_gone() {
+        let streams = Streams::new();
+        let stream = streams.begin();
+        let (first, last) = (piece(&stream), piece(&stream));
+        drop(stream);
+        drop(first);
+        assert_eq!(streams.open(), 1);
+        assert!(!streams.look(1));
+        assert!(streams.look(1), "it is looked after also when hyper has done its part");
+        drop(last);
+        assert_eq!(streams.open(), 0);
     }
 
     #[test]
@@ -128,7 +203,9 @@ mod tests {
         let streams = Streams::new();
         for _ in 0..100 {
             let stream = streams.begin();
-            stream.gave();
+            let piece = piece(&stream);
+            drop(stream);
+            drop(piece);
         }
         assert_eq!((streams.opened(), streams.open()), (100, 0));
         assert_eq!(streams.places.borrow().len(), 1);
