@@ -282,7 +282,8 @@ fn fragment<F: Frame, N: Node>(packet: Packet<'_, F, N>, carried: u8, first: boo
     if first
         && carried != protocol::UDP
         && vip.has(VIP_BUDGET)
-        && tcp::may_open(&packet)
+        // What is behind destination options is not looked for: it may be a SYN.
+        && (carried == protocol::DESTINATION || tcp::may_open(&packet))
         && !admit::within_budget(*node, vip, layers.family, &flow.source)
     {
         return Verdict::OverBudget;

@@ -337,6 +337,30 @@ fn a_syn_in_pieces_is_charged_like_a_whole_one() {
     }
 }
 
+/// Options may be as long as their sender likes: the SYN behind them is not looked for.
+#[test]
+fn a_first_piece_that_begins_with_options_is_charged_whatever_they_are() {
+    let side = world::V6;
+    let mut host = Host::new();
+    let mut table = VipTable::default();
+    let value = VipValue {
+        flags: VIP_BUDGET,
+        budget: NewFlowBudget::new(1, 3),
+        ..VipValue::serving(0, &[80], &[]).unwrap()
+    };
+    host.set(&mut table, world::ip(side.open).into(), value);
+    let packet = builder::Packet::new(world::ip(side.client), world::ip(side.open));
+    let syn = builder::tcp(40_000, 80, builder::SYN);
+    let verdicts = [8, 16, 24, 8, 16].map(|options: usize| {
+        let mut header = vec![6, (options / 8 - 1) as u8, 1, (options - 4) as u8];
+        header.resize(options, 0);
+        let piece = packet.clone().fragment(0, true).payload(60, &[header, syn.clone()].concat());
+        host.steer(piece)
+    });
+    assert_eq!(verdicts[..3], [Some(Verdict::Fragment); 3]);
+    assert_eq!(verdicts[3..], [Some(Verdict::OverBudget); 2]);
+}
+
 #[test]
 fn udp_reaches_a_served_port_only() {
     for side in world::SIDES {

@@ -8,7 +8,9 @@ use aya::programs::{ProgramInfo, SkLookup, Xdp};
 use genkan::testing::require_root;
 use ingress_common::event::Event;
 use ingress_common::map;
+use ingress_common::policy::NewFlowBudget;
 use ingress_common::verdict::Action;
+use ingress_common::vip::{VIP_BUDGET, VipValue};
 use ingress_common::worker::Settings;
 
 #[path = "../src/net/packet.rs"]
@@ -67,6 +69,36 @@ fn each_packet_of_the_table_gets_its_verdict_its_counter_and_its_answer() {
         }
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn pieces_of_a_syn_do_not_go_round_the_budget() {
+    if !require_root() {
+        return;
+    }
+    let (mut kernel, _connections) = node();
+    for side in world::SIDES {
+        let value = VipValue {
+            flags: VIP_BUDGET,
+            budget: NewFlowBudget::new(1, 3),
+            ..VipValue::serving(world::OPEN, &[80], &[]).unwrap()
+        };
+        kernel.set_vip(world::ip(side.open).into(), value);
+        let first = || {
+            let packet = builder::Packet::new(world::ip(side.client), world::ip(side.open));
+            packet.fragment(0, true)
+        };
+        let syn = builder::tcp(40_000, 80, builder::SYN);
+        let behind = [&[6, 0, 1, 4, 0, 0, 0, 0][..], &syn].concat();
+        let mut pieces = vec![first().payload(6, &syn), first().payload(6, &syn[..8])];
+        if side.name == "v6" {
+            pieces.push(first().payload(60, &behind));
+        }
+        for piece in pieces {
+            let last = (0..20).map(|_| kernel.steer(&piece).0).last();
+            assert_eq!(last, Some(XDP_DROP), "{} {piece:02x?}", side.name);
+        }
+    }
 }
 
 #[test]

@@ -296,6 +296,11 @@ impl Table {
         self.add("SYN behind authentication", authentication, Verdict::TcpSyn);
         let atomic = vip.clone().fragment(0, false).tcp(1, 80, SYN);
         self.add("atomic fragment", atomic, Verdict::TcpSyn);
+        let behind = [&[6][..], &pad, &tcp(40_000, 80, SYN)].concat();
+        let first = vip.clone().fragment(0, true).payload(60, &behind);
+        self.add("first fragment with options before the SYN", first, Verdict::Fragment);
+        let whole = vip.clone().fragment(0, false).payload(60, &behind);
+        self.add("atomic fragment with options before the SYN", whole, Verdict::TcpSyn);
         let mut routed = [0; 23];
         routed[..3].copy_from_slice(&[2, 0, 0]);
         let done = vip.clone().extension(43, &routed).tcp(1, 80, SYN);
