@@ -154,7 +154,7 @@ fn remove(headers: &mut HeaderMap, found: &Found) {
 /// The fields named by `Connection`. Those that frame or address the message are not its to name.
 fn nominated(headers: &HeaderMap) -> SmallVec<[HeaderName; 4]> {
     tokens(headers, &CONNECTION)
-        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| ![HOST, CONTENT_LENGTH].contains(name))
         .collect()
 }
@@ -163,21 +163,21 @@ fn nominated(headers: &HeaderMap) -> SmallVec<[HeaderName; 4]> {
 /// relay: what would follow could not be looked at.
 fn upgrade_asked(headers: &HeaderMap) -> Option<HeaderValue> {
     let protocol = headers.get(UPGRADE)?;
-    let clear_http2 = tokens(headers, &UPGRADE).any(|t| t.eq_ignore_ascii_case("h2c"));
+    let clear_http2 = has_token(headers, &UPGRADE, "h2c");
     (!clear_http2 && has_token(headers, &CONNECTION, "upgrade")).then(|| protocol.clone())
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    tokens(headers, name).any(|t| t.eq_ignore_ascii_case(token))
+    tokens(headers, name).any(|t| t.eq_ignore_ascii_case(token.as_bytes()))
 }
 
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+/// The members of a list. As bytes: one that is not text must not hide the others.
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     headers
         .get_all(name)
         .into_iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|token| token.trim_matches([' ', '\t']))
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .map(<[u8]>::trim_ascii)
         .filter(|token| !token.is_empty())
 }
 

@@ -5,7 +5,7 @@ fn map(fields: &[(&str, &str)]) -> HeaderMap {
     for (name, value) in fields {
         map.append(
             HeaderName::from_bytes(name.as_bytes()).expect("a name"),
-            HeaderValue::from_str(value).expect("a value"),
+            HeaderValue::from_bytes(value.as_bytes()).expect("a value"),
         );
     }
     map
@@ -152,6 +152,17 @@ fn an_upgrade_to_clear_http2_is_not_relayed() {
     for name in ["connection", "upgrade", "http2-settings"] {
         assert!(!headers.contains_key(name), "{name}");
     }
+}
+
+/// Bytes above 0x7f are allowed in values (obs-text of RFC 9110 5.5).
+#[test]
+fn a_member_that_is_not_text_hides_no_other() {
+    let (headers, upgrade) = sent(&[("connection", "Upgrade"), ("upgrade", "h2c,é")]);
+    assert!(!upgrade && !headers.contains_key("upgrade"));
+    let (headers, _) = sent(&[("connection", "é, x-secret"), ("x-secret", "1")]);
+    assert!(!headers.contains_key("x-secret"));
+    let (_, upgrade) = sent(&[("connection", "é, upgrade"), ("upgrade", "websocket")]);
+    assert!(upgrade);
 }
 
 #[test]
