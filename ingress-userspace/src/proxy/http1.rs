@@ -46,7 +46,7 @@ pub trait Service {
 
 /// Why an idle connection goes on or ends.
 enum Idle {
-    Readable,
+    Request,
     Over,
 }
 
@@ -68,8 +68,8 @@ pub async fn serve_connection<T, S>(
     let mut until = Instant::now() + settings.timeouts.client_header;
     loop {
         let idle = poll_fn(|cx| {
-            if let Poll::Ready(readable) = shared.borrow_mut().poll_readable(cx) {
-                return Poll::Ready(if readable { Idle::Readable } else { Idle::Over });
+            if let Poll::Ready(asked) = shared.borrow_mut().poll_request(cx) {
+                return Poll::Ready(if asked { Idle::Request } else { Idle::Over });
             }
             // A client that has just connected is about to ask: it is still served.
             if requests > 0 && farewell.as_mut().poll(cx).is_ready() {

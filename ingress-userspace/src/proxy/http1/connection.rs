@@ -73,7 +73,7 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
     pub(super) async fn run(mut self) -> After {
         loop {
             match self.exchange().await {
-                Next::Request if self.shared.borrow().has_bytes() => {}
+                Next::Request if self.shared.borrow().has_request() => {}
                 Next::Request => return After::Idle,
                 Next::Close => return After::Close,
                 Next::Linger => {
@@ -234,7 +234,7 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
     /// While the worker drains: whether no request has come behind this one. Those that a client has
     /// sent already are answered.
     fn is_last(&self) -> bool {
-        self.state.context.drain.is_cancelled() && !self.shared.borrow().has_bytes()
+        self.state.context.drain.is_cancelled() && !self.shared.borrow().has_request()
     }
 
     /// Writes the encoded head and the body, piece by piece as the upstream gives it and the

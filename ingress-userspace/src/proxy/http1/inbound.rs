@@ -26,6 +26,7 @@ use crate::proxy::{Failure, Settings};
 
 pub(super) type Shared<T> = Rc<RefCell<Inbound<T>>>;
 
+const EMPTY_LINE: &[u8] = b"\r\n";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Least room for a read; less would cost a system call for few bytes.
 const LEAST_ROOM: usize = 4 << 10;
@@ -100,16 +101,26 @@ impl<T: Io> Inbound<T> {
 }
 
 impl<T: Io + ?Sized> Inbound<T> {
-    /// Waits until there is something to read a head from; false = the client closed.
-    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        if !self.buffer.is_empty() {
-            return Poll::Ready(true);
+    /// Waits until a request begins; false = the client closed.
+    pub(super) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            if self.has_request() {
+                return Poll::Ready(true);
+            }
+            if self.buffer.len() == EMPTY_LINE.len() {
+                self.buffer.clear();
+            }
+            match ready!(self.poll_fill(cx)) {
+                Ok(0) | Err(_) => return Poll::Ready(false),
+                Ok(_) => {}
+            }
         }
-        self.poll_fill(cx).map(|read| matches!(read, Ok(n) if n > 0))
     }
 
-    pub(super) fn has_bytes(&self) -> bool {
-        !self.buffer.is_empty()
+    /// Whether a request has begun. The empty line that some clients send too much after a body
+    /// (RFC 9112 2.2) does not begin one.
+    pub(super) fn has_request(&self) -> bool {
+        !EMPTY_LINE.starts_with(&self.buffer)
     }
 
     /// Reads on until the head is complete. `None` = the client closed before.

@@ -53,6 +53,42 @@ async fn an_idle_connection_is_closed_after_the_keep_alive_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_empty_line_too_much_after_a_body_begins_no_request() {
+    local(async {
+        let mut talk = Talk::new();
+        talk.send(post("/", "Content-Length: 2\r\n", "hi\r\n")).await;
+        talk.until("ok\n").await;
+        sleep(Duration::from_secs(70)).await;
+        // Alone, in two pieces, and before the next request.
+        for empty in ["\r\n", "\r", "\n"] {
+            talk.send(empty).await;
+            sleep(Duration::from_millis(1)).await;
+        }
+        talk.ask(&format!("\r\n{}", get("/"))).await;
+        let start = Instant::now();
+        talk.send("\r\n").await;
+        assert_eq!(talk.rest().await, "", "silence is closed silently");
+        assert_eq!(start.elapsed().as_secs(), 75);
+        assert_eq!(talk.failures(Failure::HeaderTimeout), 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_line_too_much_does_not_keep_a_draining_connection() {
+    local(async {
+        let mut talk = Talk::new();
+        talk.send(post("/slow", "Content-Length: 2\r\n", "hi\r\n")).await;
+        sleep(Duration::from_secs(1)).await;
+        talk.state.context.drain.cancel();
+        let rest = talk.rest().await;
+        assert!(rest.contains("connection: close\r\n"), "{rest}");
+        assert_eq!(answers(&rest), 1, "{rest}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_last_request_of_a_connection_says_close() {
     local(async {
         let mut talk = Talk::with(|settings| settings.limits.keep_alive_requests = 2);
