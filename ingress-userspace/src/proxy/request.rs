@@ -276,7 +276,8 @@ async fn answer(
 
     let timeouts = filters.map(|filters| filters.timeouts).unwrap_or_default();
     let sticky = session.map(|session| session.sticky(cluster));
-    let target = Target { id, cluster, upgrade, timeouts, sticky };
+    let version = snapshot.version;
+    let target = Target { id, cluster, version, upgrade, timeouts, sticky };
     let sent = Instant::now();
     let answered = context.upstreams.send(target, request, &mut outcome.tried).await;
     outcome.upstream = Some(sent.elapsed());

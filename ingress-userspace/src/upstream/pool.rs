@@ -14,13 +14,15 @@ use http_body::Body;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::balance::Turn;
+use self::members::Members;
 use super::http1::Http1;
 use super::http2::Http2;
 use super::tls::ClientTls;
 use super::{BoxError, Policy, UpstreamCounters};
 use crate::routing::affinity::stable_hash;
-use crate::routing::{Cluster, ClusterId, Snapshot};
+use crate::routing::{ClusterId, Snapshot};
+
+mod members;
 
 /// When there are too many idle connections, this part of them is closed, oldest first.
 const EVICTED_PART: usize = 8;
@@ -47,14 +49,6 @@ pub(super) struct Pool<B: Outgoing> {
     idle: Cell<usize>,
     /// Moves with each sweep: ages are known to a second without asking the clock per request.
     now: Cell<Instant>,
-}
-
-/// The endpoints of a cluster, in its order.
-#[derive(Debug)]
-pub(super) struct Members<B: Outgoing> {
-    cluster: Arc<Cluster>,
-    pub(super) turn: Turn,
-    pub(super) endpoints: Vec<Rc<Endpoint<B>>>,
 }
 
 #[derive(Debug)]
@@ -125,24 +119,6 @@ impl<B: Outgoing> Pool<B> {
         self.now.get()
     }
 
-    /// The members of a cluster as the request's snapshot has it.
-    pub(super) fn members(&self, id: ClusterId, cluster: &Arc<Cluster>) -> Rc<Members<B>> {
-        let index = id.0 as usize;
-        let mut clusters = self.clusters.borrow_mut();
-        if clusters.len() <= index {
-            clusters.resize_with(index + 1, || None);
-        }
-        let slot = &mut clusters[index];
-        match slot {
-            Some(members) if Arc::ptr_eq(&members.cluster, cluster) => members.clone(),
-            _ => {
-                let members = Rc::new(self.follow(slot.take(), cluster));
-                *slot = Some(members.clone());
-                members
-            }
-        }
-    }
-
     /// An idle connection that still works, if there is one.
     pub(super) fn take(&self, endpoint: &Endpoint<B>) -> Option<Box<Http1<B>>> {
         let mut idle = endpoint.idle.borrow_mut();
@@ -174,33 +150,6 @@ impl<B: Outgoing> Pool<B> {
         self.idle.set(self.idle.get() + 1);
     }
 
-    /// What is new in `cluster` begins empty; what stays keeps its connections.
-    fn follow(&self, old: Option<Rc<Members<B>>>, cluster: &Arc<Cluster>) -> Members<B> {
-        let mut kept = Vec::new();
-        let mut turn = Turn::new(self.worker);
-        if let Some(old) = old {
-            if same_connections(&old.cluster, cluster) {
-                turn = old.turn.clone();
-                kept.extend(old.endpoints.iter().cloned());
-            } else {
-                old.endpoints.iter().for_each(|endpoint| self.retire(endpoint));
-            }
-        }
-        kept.sort_unstable_by_key(|endpoint| endpoint.address);
-        let endpoints: Vec<_> = cluster
-            .endpoints
-            .iter()
-            .map(|wanted| {
-                match kept.binary_search_by_key(&wanted.address, |endpoint| endpoint.address) {
-                    Ok(at) => kept.remove(at),
-                    Err(_) => Rc::new(Endpoint::new(wanted.address, &cluster.name)),
-                }
-            })
-            .collect();
-        kept.iter().for_each(|endpoint| self.retire(endpoint));
-        Members { cluster: cluster.clone(), turn, endpoints }
-    }
-
     fn retire(&self, endpoint: &Endpoint<B>) {
         endpoint.gone.set(true);
         let closed = std::mem::take(&mut *endpoint.idle.borrow_mut()).len();
@@ -222,7 +171,7 @@ impl<B: Outgoing> Pool<B> {
                     continue;
                 }
                 Some(cluster) if !Arc::ptr_eq(&members.cluster, cluster) => {
-                    let followed = self.follow(slot.take(), cluster);
+                    let followed = self.follow(slot.take(), cluster, snapshot.version);
                     *slot = Some(Rc::new(followed));
                 }
                 Some(_) => {}
@@ -291,10 +240,4 @@ impl<B: Outgoing> Endpoint<B> {
     pub(super) fn gone(&self) -> bool {
         self.gone.get()
     }
-}
-
-/// Whether connections made for one version of a cluster serve the other as well: what is spoken
-/// and whose certificate was checked are the same.
-fn same_connections(old: &Cluster, new: &Cluster) -> bool {
-    old.protocol == new.protocol && old.service == new.service && old.namespace == new.namespace
 }

@@ -23,6 +23,8 @@ use crate::routing::{Cluster, ClusterId, ClusterState, UpstreamProtocol, Upstrea
 pub struct Target<'a> {
     pub id: ClusterId,
     pub cluster: &'a Arc<Cluster>,
+    /// Of the snapshot that the cluster is from.
+    pub version: u64,
     /// The request asks for another protocol, so that 101 is an answer.
     pub upgrade: bool,
     /// Timeouts of the route.
@@ -65,13 +67,13 @@ impl<B: Outgoing> Upstreams<B> {
         mut request: Request<B>,
         attempts: &mut Attempts,
     ) -> Result<Answer<B>, Error> {
-        let Target { id, cluster, upgrade, timeouts, sticky } = target;
+        let Target { id, cluster, version, upgrade, timeouts, sticky } = target;
         usable(cluster)?;
         let mut policy = self.pool.policy();
         if !timeouts.is_empty() {
             policy = Rc::new(policy.with(timeouts));
         }
-        let members = self.pool.members(id, cluster);
+        let members = self.pool.members(id, cluster, version);
         let mut refused = SmallVec::<[usize; TRIES as usize]>::new();
         let mut fresh = false;
         let mut last = Error::NoEndpoint("no endpoint is ready");
