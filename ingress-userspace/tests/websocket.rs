@@ -4,11 +4,14 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use genkan::config::Config;
+use genkan::config::{BalanceConfig, Config};
+use genkan::metrics::{Exposition, Form};
 use genkan::testing::backend::{Answer, Backend};
 use genkan::testing::ca::TestCa;
 use genkan::testing::client::{self, PATIENCE};
+use genkan::testing::deadline::eventually;
 use genkan::testing::edge::Edge;
+use genkan::upstream::UpstreamCounters;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -174,4 +177,40 @@ async fn tunnels_outlive_live_edits() {
         socket.send(Message::text(text.clone())).await.unwrap();
         assert_eq!(next(&mut socket).await, Message::text(text));
     }
+}
+
+/// The line of the scrape about connections to endpoints in use.
+fn busy(edge: &Edge) -> String {
+    let mut exposition = Exposition::new(Form::OpenMetrics);
+    UpstreamCounters::export(std::iter::once(&*edge.counters().upstream), &mut exposition);
+    let text = exposition.finish();
+    let line =
+        text.lines().find(|line| line.starts_with("genkan_upstream_connections{state=\"busy"));
+    line.unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tunnel_counts_on_its_endpoint_until_it_ends() {
+    const REQUESTS: usize = 400;
+    let edge = Edge::builder().config(|c| c.balance = BalanceConfig::LeastRequest).start();
+    let backends = [Backend::http1("first"), Backend::http1("second")];
+    edge.service("pod", None, &backends.each_ref().map(Backend::address));
+    edge.ingress(HOST, "pod", "");
+    let fields = format!("Connection: upgrade\r\nUpgrade: websocket\r\n{KEY}");
+    let (answer, stream) = handshake(&edge, &fields).await;
+    assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+    assert_eq!(busy(&edge), "genkan_upstream_connections{state=\"busy\"} 1");
+
+    let with_tunnel = backends.iter().position(|backend| backend.connections() > 0).unwrap();
+    let mut sender = client::http1(edge.http()).await;
+    for _ in 0..REQUESTS {
+        sender.ready().await.unwrap();
+        client::read(sender.send_request(client::get(HOST, "/")).await.unwrap()).await.unwrap();
+    }
+    // Chosen when both candidates are the busy one: a quarter, not half of the requests.
+    let taken = backends[with_tunnel].requests().len();
+    assert!(taken < REQUESTS * 3 / 8, "{taken} of {REQUESTS}");
+
+    drop(stream);
+    eventually("it ends", || busy(&edge).ends_with(" 0"));
 }

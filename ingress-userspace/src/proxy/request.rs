@@ -85,7 +85,7 @@ pub enum Reply {
     /// 101: the head is relayed, then bytes flow both ways.
     Switch {
         head: Response<()>,
-        upstream: Tunnel,
+        upstream: Tunnel<RequestBody>,
         /// How long nothing may move; `None` = `timeouts.upstream_read`.
         idle: Option<Duration>,
     },

@@ -15,6 +15,7 @@ use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
+use super::body::Visit;
 use super::counters::Opened;
 use super::io::{Io, Tunnel};
 use super::meter::{Meter, Metered, SendBody, Watch};
@@ -33,7 +34,7 @@ pub(super) struct Http1<B: Outgoing> {
     /// Requests sent so far.
     pub(super) requests: u64,
     pub(super) opened: Instant,
-    _counted: Opened,
+    counted: Opened,
     /// End of the last request.
     pub(super) used: Instant,
 }
@@ -68,7 +69,7 @@ impl<B: Outgoing> Http1<B> {
             watch: Watch::default(),
             requests: 0,
             opened: now,
-            _counted: counted,
+            counted,
             used: now,
         }))
     }
@@ -136,10 +137,14 @@ impl<B: Outgoing> Http1<B> {
     }
 
     /// The stream itself, after an answer of 101.
-    pub(super) async fn into_tunnel(mut self: Box<Self>) -> Result<Tunnel, Error> {
+    pub(super) async fn into_tunnel(
+        mut self: Box<Self>,
+        visit: Visit<B>,
+    ) -> Result<Tunnel<B>, Error> {
         poll_fn(|cx| self.drive(cx)).await?;
-        let parts = self.connection.into_parts();
-        Ok(Tunnel::new(parts.read_buf, parts.io.into_inner().io))
+        let Self { connection, counted, .. } = *self;
+        let parts = connection.into_parts();
+        Ok(Tunnel::new(parts.read_buf, parts.io.into_inner().io, counted, visit))
     }
 }
 

@@ -9,6 +9,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::body::Visit;
+use super::counters::Opened;
+use super::pool::Outgoing;
+
 /// Clear or encrypted connection to an endpoint.
 #[derive(Debug)]
 pub enum Io {
@@ -16,11 +20,14 @@ pub enum Io {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// A connection after 101: what the endpoint already sent, then the stream itself.
+/// A connection after 101: what the endpoint already sent, then the stream itself. Counts on its
+/// endpoint for as long as it lives.
 #[derive(Debug)]
-pub struct Tunnel {
+pub struct Tunnel<B: Outgoing> {
     received: Bytes,
     io: Io,
+    _counted: Opened,
+    _visit: Visit<B>,
 }
 
 // === impl Io ===
@@ -85,13 +92,13 @@ impl AsyncWrite for Io {
 
 // === impl Tunnel ===
 
-impl Tunnel {
-    pub(super) fn new(received: Bytes, io: Io) -> Self {
-        Self { received, io }
+impl<B: Outgoing> Tunnel<B> {
+    pub(super) fn new(received: Bytes, io: Io, counted: Opened, visit: Visit<B>) -> Self {
+        Self { received, io, _counted: counted, _visit: visit }
     }
 }
 
-impl AsyncRead for Tunnel {
+impl<B: Outgoing> AsyncRead for Tunnel<B> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -107,7 +114,7 @@ impl AsyncRead for Tunnel {
     }
 }
 
-impl AsyncWrite for Tunnel {
+impl<B: Outgoing> AsyncWrite for Tunnel<B> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

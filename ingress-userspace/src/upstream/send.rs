@@ -37,7 +37,7 @@ pub struct Target<'a> {
 #[derive(Debug)]
 pub enum Answer<B: Outgoing> {
     Response(Response<ResponseBody<B>>),
-    Switch { head: Response<()>, tunnel: Tunnel },
+    Switch { head: Response<()>, tunnel: Tunnel<B> },
 }
 
 /// What was tried, for the access log.
@@ -134,7 +134,8 @@ impl<B: Outgoing> Upstreams<B> {
             Link::Http1(mut connection) => {
                 let response = connection.send(request, policy).await?;
                 if http1::switches(&response) {
-                    let tunnel = connection.into_tunnel().await.map_err(Lost::finally)?;
+                    let tunnel = connection.into_tunnel(visit).await;
+                    let tunnel = tunnel.map_err(Lost::finally)?;
                     return Ok(Answer::Switch { head: response.map(drop), tunnel });
                 }
                 let lease = Lease { connection, visit, pool: self.pool.clone() };

@@ -330,7 +330,7 @@ impl<T: Io + 'static, S: Service> Active<'_, T, S> {
         &mut self,
         out: &mut Outbound,
         head: &Response<()>,
-        upstream: Tunnel,
+        upstream: Tunnel<RequestBody>,
         idle: Duration,
     ) -> ((u64, u64), Option<Failure>) {
         out.switching_head(head, &self.state.clock);
