@@ -8,6 +8,9 @@ use super::{Dataplane, DataplaneError, Steer, attach};
 use crate::config::Config;
 use crate::net::interface::{self, Interface};
 
+/// Bytes of a packet whose length its header can say, and the kernel's limit for GRO by default.
+const LONGEST_PACKET: u32 = 1 << 16;
+
 impl Dataplane {
     /// Attaches to every configured device that is there, and leaves those no longer configured.
     pub(super) async fn attach_interfaces(
@@ -62,7 +65,19 @@ impl Dataplane {
         });
         let steer = match attached {
             Some(known) => known.steer.clone(),
-            None => attach::steer(&mut self.ebpf, &self.pins, facts)?,
+            None => {
+                let steer = attach::steer(&mut self.ebpf, &self.pins, facts)?;
+                if gets_packets_without_length(facts, &steer) {
+                    tracing::warn!(
+                        target: "genkan::dataplane",
+                        interface = facts.name,
+                        gro_max_size = facts.gro,
+                        "generic XDP drops packets of more than 64 KiB that GRO makes of several: \
+                         set gro_max_size and gro_ipv4_max_size of the device to {LONGEST_PACKET}"
+                    );
+                }
+                steer
+            }
         };
         Ok(InterfaceReport {
             name: facts.name.clone(),
@@ -71,5 +86,33 @@ impl Dataplane {
             driver: facts.driver.clone(),
             steer,
         })
+    }
+}
+
+/// Generic XDP comes after GRO. What that makes longer than a header can say (BIG TCP) has a length
+/// of zero, and is dropped like any other packet that is cut; native XDP sees what is on the wire.
+fn gets_packets_without_length(facts: &Interface, steer: &Steer) -> bool {
+    matches!(steer, Steer::Generic { .. }) && facts.gro > LONGEST_PACKET
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_generic_xdp_meets_what_gro_has_made_too_long() {
+        let facts = |gro| Interface {
+            name: "eth0".to_owned(),
+            index: 2,
+            mtu: 1500,
+            gro,
+            driver: None,
+            xdp: None,
+        };
+        let generic = Steer::Generic { reason: "it has no native XDP".to_owned() };
+        assert!(gets_packets_without_length(&facts(1 << 17), &generic));
+        assert!(!gets_packets_without_length(&facts(1 << 16), &generic));
+        assert!(!gets_packets_without_length(&facts(0), &generic));
+        assert!(!gets_packets_without_length(&facts(1 << 17), &Steer::Native));
     }
 }

@@ -12,6 +12,8 @@ pub struct Interface {
     pub index: u32,
     /// Bytes.
     pub mtu: u32,
+    /// Bytes of the longest packet that GRO makes of several; 0 = the kernel does not say.
+    pub gro: u32,
     /// Name of the kernel driver, where the device has one.
     pub driver: Option<String>,
     pub xdp: Option<XdpAttachment>,
@@ -51,12 +53,17 @@ fn read(name: &str, link: &LinkMessage) -> Interface {
         name: name.to_owned(),
         index: link.header.index,
         mtu: 0,
+        gro: 0,
         driver: sys::driver(name).ok(),
         xdp: None,
     };
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
+            // One limit for each family.
+            LinkAttribute::GroMaxSize(bytes) | LinkAttribute::GroIpv4MaxSize(bytes) => {
+                interface.gro = interface.gro.max(*bytes);
+            }
             LinkAttribute::Xdp(facts) => interface.xdp = attachment(facts),
             _ => {}
         }

@@ -61,6 +61,14 @@ fn facts_of_a_device_are_read() {
             assert_eq!((facts.name.as_str(), facts.mtu), ("uplink", 1400));
             assert_eq!(facts.driver.as_deref(), Some("veth"));
             assert_eq!(facts.xdp, None);
+            assert_eq!(facts.gro, 65_536);
+        });
+    });
+    one.ip(&["link", "set", "uplink", "gro_max_size", "131072"]);
+    one.run(|| {
+        block_on(async {
+            let facts = interface::find("uplink").await.unwrap().unwrap();
+            assert_eq!(facts.gro, 131_072);
         });
     });
 }
