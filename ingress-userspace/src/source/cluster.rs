@@ -54,7 +54,7 @@ pub struct ClusterSource {
 #[derive(Debug, Clone, Copy)]
 struct Timing {
     pace: Pace,
-    /// Until the API server is taken for absent at the start.
+    /// How long the API server may be silent at the start until it is taken for absent.
     patience: Duration,
     /// After the last report, before a change is handed on; and at most.
     quiet: Duration,

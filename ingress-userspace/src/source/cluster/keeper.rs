@@ -24,7 +24,7 @@ use super::references::{self, TLS_ONLY};
 use super::resource::{BASE, CLASSES, CONFIG_MAPS, SECRETS};
 use super::standing::{Facts, Served, Standing};
 use super::watch::{Report, Select, Subject};
-use super::watches::Watches;
+use super::watches::{Running, Watches};
 use crate::config::cluster::ClusterConfig;
 use crate::config::{Classes, Config};
 use crate::model::decode;
@@ -51,7 +51,8 @@ pub(super) struct Keeper {
     slot: Arc<Slot>,
     standing: Standing,
     timing: Timing,
-    started: Instant,
+    /// When the server has told something last; at first, when it was asked.
+    heard: Instant,
     served: Served,
     /// Everything waits until all is listed, or until this moment.
     whole: Option<Wait>,
@@ -100,7 +101,7 @@ impl Keeper {
             slot,
             standing,
             timing,
-            started: Instant::now(),
+            heard: Instant::now(),
             served: Served::Nothing,
             whole: Some(Wait::Always),
             held: None,
@@ -173,6 +174,9 @@ impl Keeper {
     fn hear(&mut self, id: u64, report: Report) {
         let Some((subject, running)) = self.watches.of(id) else { return };
         let kind = subject.resource.kind;
+        if !matches!(report, Report::Failed(_)) {
+            self.heard = Instant::now();
+        }
         match report {
             Report::Begin => {
                 running.round = self.catalog.begin();
@@ -287,6 +291,16 @@ impl Keeper {
         self.faults = faults;
     }
 
+    /// Watches of what all routes need that do not come further. A refusal that has a remedy of its
+    /// own, of IngressClasses or of a Secret, is none of them.
+    fn failing(&self) -> impl Iterator<Item = &Running> {
+        let base = self.watches.all().filter(|(subject, _)| self.base.contains(*subject));
+        base.filter_map(|(subject, running)| {
+            let is_class = subject.resource.kind == Kind::IngressClass;
+            (running.is_notable() && !(is_class && running.is_forbidden())).then_some(running)
+        })
+    }
+
     /// To readiness, status and metrics.
     fn show(&self) {
         let resources = BASE.into_iter().chain([&SECRETS, &CONFIG_MAPS]);
@@ -295,16 +309,11 @@ impl Keeper {
             facts.objects = self.catalog.count(resource);
             (resource.kind, facts)
         });
-        let failing = self.watches.all().filter(|(subject, running)| {
-            self.base.contains(*subject)
-                && running.is_notable()
-                && !(subject.resource.kind == Kind::IngressClass && running.is_forbidden())
-        });
         self.standing.set(Facts {
             served: self.served,
             kinds: kinds.collect(),
             failures: self.faults.keys().cloned().collect(),
-            failing_since: failing.filter_map(|(_, running)| running.failing_since).min(),
+            failing_since: self.failing().filter_map(|running| running.failing_since).min(),
             cache_bytes: self.memory.length(),
         });
     }

@@ -307,6 +307,9 @@ async fn role_that_names_its_secrets_is_enough() {
         world.problems.iter().filter(|problem| problem.reason == Reason::Forbidden).collect();
     assert_eq!(forbidden.len(), 1, "{:?}", world.problems);
     assert_eq!(forbidden[0].object, Some(ObjectRef::new(Kind::Secret, "shop", "z")));
+    // A refusal is no absence: the cache that is there by now is not asked.
+    world.watch().await.step().await;
+    assert_eq!(world.facts().served, Served::Server);
     world.server.permit_names("secrets", &["x", "z"]);
     world.until(|world| world.has(Kind::Secret, "shop/z") && world.problems.is_empty()).await;
 }

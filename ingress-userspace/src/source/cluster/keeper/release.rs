@@ -44,7 +44,7 @@ impl Keeper {
         let whole = match self.whole {
             Some(Wait::Until(moment)) => Some(moment),
             Some(Wait::Always) if self.served == Served::Nothing => {
-                Some(self.started + self.timing.patience)
+                Some(self.heard + self.timing.patience)
             }
             Some(Wait::Always) | None => None,
         };
@@ -154,9 +154,9 @@ impl Keeper {
 
     /// Serves what an earlier process knew, when the server does not answer.
     fn recall(&mut self) {
-        let is_late = Instant::now() >= self.started + self.timing.patience;
-        let is_refused = self.watches.all().any(|(_, running)| running.is_notable());
-        if !is_late && !is_refused {
+        // One that goes on telling is waited for, however much there is to list.
+        let is_silent = Instant::now() >= self.heard + self.timing.patience;
+        if !is_silent && self.failing().next().is_none() {
             return;
         }
         let Some(recalled) = self.memory.recall(&self.server) else { return };
