@@ -2,7 +2,8 @@
 //!
 //! Owns the objects' way from the source to the published snapshot, the clock that the pure
 //! compiler is given, and the log of problems: each is logged once when it appears and once when it
-//! is gone. Knows nothing of sockets and kernel programs.
+//! is gone. Tells the same to whoever writes to the cluster. Knows nothing of sockets and kernel
+//! programs.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::routing::{Compiled, Compiler, Node, Settings};
 use crate::snapshot::Publisher;
 use crate::source::cluster::Standing;
 use crate::source::{self, Source, Update};
+use crate::status::{Batch, Feed};
 use crate::telemetry::budget::PROBLEMS;
 
 #[cfg(test)]
@@ -34,6 +36,10 @@ pub struct Agent {
     source_problems: BTreeMap<Problem, Problem>,
     version: u64,
     published: SystemTime,
+    /// Where the cluster is told what is served, if it is.
+    feed: Option<Feed>,
+    /// For the feed, since the last snapshot.
+    news: Batch,
     /// All problems, until the next change.
     listed: RefCell<Option<Arc<[Problem]>>>,
 }
@@ -52,6 +58,7 @@ impl Agent {
         config: &Config,
         node: Node,
         publisher: Publisher,
+        feed: Option<Feed>,
         told: impl FnOnce(Option<Standing>),
     ) -> anyhow::Result<Self> {
         let (source, first) = Source::start(origin, config, told).await?;
@@ -64,6 +71,8 @@ impl Agent {
             source_problems: BTreeMap::new(),
             version: 0,
             published: SystemTime::now(),
+            feed,
+            news: Batch::default(),
             listed: RefCell::default(),
         };
         agent.apply(first);
@@ -123,7 +132,7 @@ impl Agent {
         let compiled = self.compiler.set_settings(settings);
         match update {
             Some(update) => {
-                self.log(&compiled);
+                self.note(&compiled);
                 self.apply(update);
             }
             None => self.publish(compiled),
@@ -159,26 +168,33 @@ impl Agent {
 
     fn apply(&mut self, update: Update) {
         self.log_source_problems(update.problems);
+        self.news.sights.extend(update.sights);
+        self.news.marks = Some(update.marks);
         let now = now();
         let mut compiled = self.compiler.apply(update.change, now);
         if update.full {
-            self.log(&compiled);
+            self.note(&compiled);
             compiled = self.compiler.full_list(now);
         }
         self.publish(compiled);
     }
 
     fn publish(&mut self, compiled: Compiled) {
-        self.log(&compiled);
+        self.note(&compiled);
         self.version += 1;
         self.published = SystemTime::now();
         self.listed.take();
         let mut snapshot = compiled.snapshot;
         snapshot.version = self.version;
         self.publisher.publish(snapshot);
+        let news = Batch { version: self.version, ..std::mem::take(&mut self.news) };
+        if let Some(feed) = &self.feed {
+            feed.put(news);
+        }
     }
 
-    fn log(&self, compiled: &Compiled) {
+    /// Log and feed.
+    fn note(&mut self, compiled: &Compiled) {
         for problem in &compiled.problems {
             tracing::warn!(target: PROBLEMS, "{problem}");
         }
@@ -188,6 +204,11 @@ impl Agent {
         if !compiled.touched.is_empty() {
             tracing::debug!(hosts = compiled.touched.len(), "compiled");
         }
+        self.news.claims.extend(compiled.claims.clone());
+        let resolved = compiled.resolved.iter().map(|problem| (problem.clone(), false));
+        self.news.problems.extend(resolved);
+        let raised = compiled.problems.iter().map(|problem| (problem.clone(), true));
+        self.news.problems.extend(raised);
     }
 
     fn log_source_problems(&mut self, problems: Vec<Problem>) {
@@ -196,11 +217,13 @@ impl Agent {
         for (key, problem) in &present {
             if !self.source_problems.contains_key(key) {
                 tracing::warn!(target: PROBLEMS, "{problem}");
+                self.news.problems.insert(key.clone(), true);
             }
         }
         for (key, problem) in &self.source_problems {
             if !present.contains_key(key) {
                 tracing::info!(target: PROBLEMS, %problem, "resolved");
+                self.news.problems.insert(key.clone(), false);
             }
         }
         self.listed.take();

@@ -17,6 +17,7 @@ mod notify;
 mod place;
 mod signals;
 mod standing;
+mod telling;
 mod workers;
 
 use std::io;
@@ -39,6 +40,7 @@ use crate::proxy;
 use crate::proxy::access_log::{self, AccessLog};
 use crate::snapshot::Publisher;
 use crate::source::cluster::Standing;
+use crate::status::Writer;
 use crate::telemetry::{self, budget};
 use crate::tls;
 use crate::upstream::ClientTls;
@@ -94,6 +96,8 @@ struct App {
     holder: Holder,
     place: Place,
     printer: Option<Printer>,
+    /// Tells the cluster.
+    writer: Option<Writer>,
 }
 
 // === impl App ===
@@ -124,10 +128,12 @@ impl App {
         let node = host.look().await.clone();
         let told = |standing: Option<Standing>| {
             if let (Some(admin), Some(standing)) = (&admin, standing) {
-                admin.waits(move || standing::told(&standing.facts()).waiting());
+                admin.waits(move || standing::told(&standing.facts(), None).waiting());
             }
         };
-        let starting = Agent::start(&options.objects, config, node, publisher.clone(), told);
+        let feed = telling::feed(&options);
+        let (objects, at) = (&options.objects, publisher.clone());
+        let starting = Agent::start(objects, config, node, at, feed.clone(), told);
         let Some(agent) = standing::unless_stopped(starting, &mut signals).await? else {
             return Ok(None);
         };
@@ -154,7 +160,7 @@ impl App {
         let mut entrance = prepared.open(&options, places.len(), inherited, hold).await?;
         let shared = workers::Shared {
             settings: settings.clone(),
-            publisher,
+            publisher: publisher.clone(),
             counters,
             tls,
             upstream_tls: Arc::new(upstream_tls),
@@ -189,6 +195,7 @@ impl App {
             "ready"
         );
         let place = Place::default();
+        let writer = telling::start(&options, feed, publisher);
         Ok(Some(Self {
             options,
             configuration,
@@ -207,6 +214,7 @@ impl App {
             holder,
             place,
             printer,
+            writer,
         }))
     }
 
@@ -270,6 +278,9 @@ impl App {
         }
         if let Some(log) = log {
             self.access_log.switch(log);
+        }
+        if let Some(writer) = &self.writer {
+            writer.set_addresses(telling::addresses(&next));
         }
         self.configuration.take(next);
     }

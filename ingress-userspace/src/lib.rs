@@ -2,7 +2,8 @@
 //!
 //! Control (one single-thread runtime): objects come in from a [`source`], become a typed
 //! [`model`], are compiled by [`routing`] into an immutable snapshot, and the kernel side is kept
-//! equal to the plan by [`dataplane`]. [`admin`] tells about it, on a thread of its own.
+//! equal to the plan by [`dataplane`]. [`admin`] tells about it, on a thread of its own; [`status`]
+//! tells the cluster.
 //!
 //! Between: [`snapshot`] hands each new version to the workers and collects what they serve.
 //!
@@ -22,6 +23,7 @@ pub mod handover;
 pub mod model;
 pub mod routing;
 pub mod source;
+pub mod status;
 
 // Between
 pub mod snapshot;
@@ -35,6 +37,7 @@ pub mod upstream;
 // Shared
 pub mod config;
 pub mod htpasswd;
+pub mod kubernetes;
 pub mod metrics;
 pub mod net;
 pub mod telemetry;

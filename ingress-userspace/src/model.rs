@@ -22,6 +22,7 @@ pub mod problem;
 pub mod rule;
 pub mod secret;
 pub mod service;
+pub mod sight;
 
 pub use class::IngressClass;
 pub use config_map::ConfigMap;
@@ -32,3 +33,4 @@ pub use problem::{Problem, Reason};
 pub use rule::RuleId;
 pub use secret::{CertificateSecret, Secret, SecretCertificate, SecretData};
 pub use service::{Service, ServicePort};
+pub use sight::{Address, Marks, Sight, Versions};

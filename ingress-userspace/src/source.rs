@@ -5,12 +5,13 @@
 //! API server; what follows from an object is the same. [`file`] watches a single file, such as the
 //! configuration.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context;
 
 use crate::config::Config;
-use crate::model::{Change, Problem, decode};
+use crate::model::{Change, Marks, ObjectRef, Problem, Sight, decode};
 
 use cluster::{Access, ClusterSource, Standing};
 use manifests::ManifestSource;
@@ -29,6 +30,10 @@ pub struct Update {
     pub problems: Vec<Problem>,
     /// All IngressClasses were listed: one that is missing now is gone (K8).
     pub full: bool,
+    /// Of a cluster: the objects that came, by what they are; `None` for one that is gone.
+    pub sights: BTreeMap<ObjectRef, Option<Sight>>,
+    /// How far its watches have come; all of this is in the update or was in one before.
+    pub marks: Marks,
 }
 
 /// Where objects are asked for.
@@ -146,5 +151,7 @@ impl Update {
         self.change.merge(later.change);
         self.problems = later.problems;
         self.full |= later.full;
+        self.sights.extend(later.sights);
+        self.marks = later.marks;
     }
 }

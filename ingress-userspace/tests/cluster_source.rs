@@ -189,3 +189,22 @@ fn role_of_one_namespace_is_enough() {
     assert_eq!(world.story.get(EdgeLab::VIP4, "shop.example", "/").status, 200);
     assert_eq!(world.story.get(EdgeLab::VIP4, "other.example", "/").status, 404);
 }
+
+/// The API server knows the token no more: the kubeconfig is read again.
+#[test]
+fn token_that_was_replaced_is_read_again() {
+    let Some(mut world) = World::new(2, CLUSTER_ROLE) else { return };
+    world.apply(&shop(0));
+    world.story.start();
+    assert_eq!(world.story.get(EdgeLab::VIP4, "shop.example", "/").pod(), "pod-0");
+    world.cluster.kill();
+    world.cluster.know_token("another");
+    world.cluster.resume(world.story.edge());
+    world.story.wait_for_log("the API server answers 401");
+    world.apply(&shop(1));
+    assert_eq!(world.story.get(EdgeLab::VIP4, "shop.example", "/").pod(), "pod-0");
+    world.cluster.hand_out(GENKAN, "another");
+    world.story.get_until("what is new is served", "shop.example", "/", |answer| {
+        answer.status == 200 && answer.pod() == "pod-1"
+    });
+}

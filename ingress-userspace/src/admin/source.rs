@@ -23,6 +23,22 @@ pub struct Source {
     pub kinds: Vec<Kind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_bytes: Option<u64>,
+    /// What the cluster is told; absent when nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
+}
+
+/// What was written to the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Told {
+    /// This process holds the lease: it writes.
+    pub holds: bool,
+    /// Ingresses that wait for their address.
+    pub awaited: u64,
+    pub addresses: u64,
+    pub events: u64,
+    pub reports: u64,
+    pub failures: u64,
 }
 
 /// Where the objects that are served come from.
@@ -121,6 +137,26 @@ impl Source {
             out.gauge("genkan_objects_cache_bytes", "Size of the cache of objects.")
                 .number(&[], bytes);
         }
+        if let Some(told) = &self.told {
+            told.export(out);
+        }
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    fn export(&self, out: &mut Exposition) {
+        out.gauge("genkan_status_writer", "1 when this process writes to the cluster.")
+            .number(&[], self.holds.into());
+        out.gauge("genkan_status_waiting", "Ingresses that wait for their address.")
+            .number(&[], self.awaited);
+        out.counter("genkan_status_writes", "Objects written to the cluster, by what was written.")
+            .number(&[("object", "address")], self.addresses)
+            .number(&[("object", "event")], self.events)
+            .number(&[("object", "report")], self.reports);
+        out.counter("genkan_status_write_failures", "Writes that the API server did not take.")
+            .number(&[], self.failures);
     }
 }
 

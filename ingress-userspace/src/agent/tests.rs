@@ -28,7 +28,7 @@ impl World {
         let node = Node::default();
         let origin = source::Origin::Manifests(directory.path().to_owned());
         let config = config();
-        let agent = Agent::start(&origin, &config, node, publisher.clone(), |_| {});
+        let agent = Agent::start(&origin, &config, node, publisher.clone(), None, |_| {});
         let agent = agent.now_or_never().expect("a directory is read at once").unwrap();
         Self { directory, publisher, agent }
     }

@@ -18,6 +18,7 @@ use crate::proxy::counters::{self, Counters, VipCounters};
 use crate::proxy::{Failure, Settings};
 use crate::routing::Snapshot;
 use crate::snapshot::Publisher;
+use crate::status::Writer;
 
 /// What can be shown without the control side.
 pub(super) struct Inside {
@@ -60,7 +61,9 @@ impl App {
             vips,
             events: self.events,
             kernel_error,
-            source: self.agent.standing().map(|standing| standing::told(&standing.facts())),
+            source: self.agent.standing().map(|standing| {
+                standing::told(&standing.facts(), self.writer.as_ref().map(Writer::tally))
+            }),
             config,
         }
     }

@@ -1,5 +1,6 @@
 //! The end of this process: it accepts no more, finishes what runs, writes its last lines.
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use super::place::reached;
 use super::signals::Signal;
 use super::{App, beat, pulse};
 use crate::handover::Holder;
+use crate::status::Departure;
 use crate::telemetry::{self, budget};
 
 /// How long an end waits for the access log's writer.
@@ -55,12 +57,23 @@ impl App {
             // The service goes on: the signal that stops it has still to come.
             Leave::Superseded => signals = 0,
         }
+        let departure = match why {
+            Leave::Stopped if self.place.is_ours() => Departure::Stopped,
+            Leave::Stopped | Leave::Superseded => Departure::Superseded,
+        };
+        let writer = self.writer.take();
+        let mut farewell = pin!(async {
+            if let Some(writer) = writer {
+                writer.stop(departure).await;
+            }
+        });
         let mut cut_short = tokio::time::interval(budget::WINDOW);
         let mut pulse = pulse(&self.manager);
         let mut drained = false;
+        let mut untold = true;
         let mut nobody_serves: Option<Instant> = None;
         loop {
-            if drained && !self.place.is_unsure() {
+            if drained && !untold && !self.place.is_unsure() {
                 let cut = self.workers.cut();
                 if cut > 0 {
                     tracing::warn!(connections = cut, "cut at the end of timeouts.drain");
@@ -72,6 +85,7 @@ impl App {
             }
             tokio::select! {
                 () = self.workers.all_exited(), if !drained => drained = true,
+                () = &mut farewell, if untold => untold = false,
                 serves = self.place.successor_serves() => if !serves {
                     tracing::error!(
                         limit = ?LAST_REQUESTS,

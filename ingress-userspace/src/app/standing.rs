@@ -3,11 +3,12 @@
 use std::time::{Instant, SystemTime};
 
 use super::signals::{Signal, Signals};
-use crate::admin::source::{Kind, Served, Source};
+use crate::admin::source::{Kind, Served, Source, Told};
 use crate::source::cluster::{self, Facts};
+use crate::status::Tally;
 
 /// The facts of this moment.
-pub(super) fn told(facts: &Facts) -> Source {
+pub(super) fn told(facts: &Facts, tally: Option<&Tally>) -> Source {
     let age = |moment: Instant| moment.elapsed().as_secs_f64();
     let (served, cache_age) = match facts.served {
         cluster::Served::Nothing => (Served::Nothing, None),
@@ -32,6 +33,14 @@ pub(super) fn told(facts: &Facts) -> Source {
         failures: facts.failures.clone(),
         kinds: facts.kinds.iter().map(kind).collect(),
         cache_bytes: facts.cache_bytes,
+        told: tally.map(|tally| Told {
+            holds: tally.holds(),
+            awaited: tally.awaited.value(),
+            addresses: tally.addresses.value(),
+            events: tally.events.value(),
+            reports: tally.reports.value(),
+            failures: tally.failures.value(),
+        }),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is read of a cluster, and where it is kept for a start without API server.
+//! What is read of a cluster, where it is kept for a start without API server, and what is written.
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,12 @@ pub struct ClusterConfig {
     pub cache: CacheConfig,
     /// Keep the cache although its file is not on a tmpfs: keys of Secrets are written to a disk.
     pub cache_on_disk: bool,
+    /// Write the addresses of Ingresses into their status, and Events about their problems.
+    pub status: bool,
+    /// Name of the Lease whose holder writes; absent = `$LEASE_NAME`, or `genkan`.
+    pub lease: Option<String>,
+    /// Its namespace; absent = that of the pod, or `genkan-system`.
+    pub lease_namespace: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +44,9 @@ impl Default for ClusterConfig {
             named_watches: 64,
             cache: CacheConfig::default(),
             cache_on_disk: false,
+            status: true,
+            lease: None,
+            lease_namespace: None,
         }
     }
 }

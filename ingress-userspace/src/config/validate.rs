@@ -310,6 +310,16 @@ fn cluster(faults: &mut Faults, config: &Config) {
             format!("{namespace:?} is no name of a namespace")
         });
     }
+    for (name, field) in
+        [(&cluster.lease, "cluster.lease"), (&cluster.lease_namespace, "cluster.lease_namespace")]
+    {
+        faults.require(name.as_deref().is_none_or(is_name), field, || {
+            format!(
+                "{:?}: letters a-z, digits and - are possible",
+                name.as_deref().unwrap_or_default()
+            )
+        });
+    }
     if let Some(path) = cluster.cache.path() {
         let is_file = path.is_absolute() && path.file_name().is_some();
         faults.require(is_file, "cluster.cache", || {

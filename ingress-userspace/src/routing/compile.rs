@@ -65,6 +65,8 @@ pub struct Compiler {
     /// Where objects stand that do not come from the cluster.
     origins: HashMap<ObjectRef, Origin>,
     dirty: Dirty,
+    /// Since the last [`Compiled`].
+    claims: BTreeMap<ObjectRef, bool>,
     snapshot: Snapshot,
 }
 
@@ -78,6 +80,8 @@ pub struct Compiled {
     pub resolved: Vec<Problem>,
     /// The hosts that were compiled anew.
     pub touched: Vec<HostPattern>,
+    /// Ingresses that came or whose class did: whether they are ours now (K1-K3, K5, K6).
+    pub claims: BTreeMap<ObjectRef, bool>,
 }
 
 #[derive(Debug)]
@@ -132,6 +136,7 @@ impl Compiler {
             ledger: Ledger::default(),
             origins: HashMap::new(),
             dirty: Dirty::default(),
+            claims: BTreeMap::new(),
             snapshot: Snapshot::default(),
         };
         compiler.compile_default_certificate();
@@ -258,6 +263,7 @@ impl Compiler {
         self.config_maps.add_user(&ingress);
         let made = filters::of(&ingress, &self.config_maps, &self.settings);
         let record = Arc::new(Record::new(ingress, made));
+        self.claims.insert(object.clone(), served);
         let old = self.ingresses.insert(object, Known { record: record.clone(), served });
         let old_served = old.as_ref().filter(|old| old.served).map(|old| &*old.record);
         if served {
@@ -283,6 +289,7 @@ impl Compiler {
 
     fn remove_ingress(&mut self, object: &ObjectRef) {
         let Some(old) = self.ingresses.remove(object) else { return };
+        self.claims.insert(object.clone(), false);
         self.classes.remove_user(&old.record.ingress);
         self.config_maps.remove_user(&old.record.ingress);
         if old.served {
@@ -298,6 +305,7 @@ impl Compiler {
             return;
         }
         let record = known.record.clone();
+        self.claims.insert(object.clone(), served);
         if served {
             self.attach(&record, None);
         } else {

@@ -17,7 +17,6 @@ use super::Update;
 use super::slot::Slot;
 use crate::config::Config;
 
-mod access;
 mod cache;
 mod catalog;
 mod fault;
@@ -34,7 +33,7 @@ mod watches;
 #[cfg(test)]
 mod tests;
 
-pub use access::Access;
+pub use crate::kubernetes::Access;
 pub use standing::{Facts, KindFacts, Served, Standing};
 
 use keeper::{Command, Keeper};

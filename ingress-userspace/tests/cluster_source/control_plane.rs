@@ -63,19 +63,17 @@ impl ControlPlane {
         );
         let ca = TestCa::new();
         let serving = ca.issue(&["127.0.0.1"]);
-        let tokens = [(ADMIN, "system:masters"), (GENKAN, "")]
-            .map(|(user, group)| format!("{user}-token,{user},{user},\"{group}\"\n"));
         for (name, text) in [
             ("ca.crt", ca.pem()),
             ("serving.crt", &serving.certificate_pem),
             ("serving.key", &serving.key_pem),
-            ("tokens.csv", &tokens.concat()),
         ] {
             fs::write(path(name), text).unwrap();
         }
         let mut plane = Self { api: None, _etcd: etcd, programs, directory };
+        plane.know_token("token");
         for user in [ADMIN, GENKAN] {
-            fs::write(plane.kubeconfig(user), plane.kubeconfig_text(user)).unwrap();
+            plane.hand_out(user, if user == ADMIN { ADMIN } else { "token" });
         }
         plane.resume(host);
         plane
@@ -111,6 +109,18 @@ impl ControlPlane {
         eventually("the namespace exists", || {
             self.try_kubectl(host, &["get", "namespace", "default"], "").is_some()
         });
+    }
+
+    /// The token of [`GENKAN`], and no other, from the next start of the API server on.
+    pub(crate) fn know_token(&self, token: &str) {
+        let tokens =
+            format!("{ADMIN},{ADMIN},{ADMIN},\"system:masters\"\n{token},{GENKAN},{GENKAN}\n");
+        fs::write(self.directory.path().join("tokens.csv"), tokens).unwrap();
+    }
+
+    /// Writes the kubeconfig of a user with this token.
+    pub(crate) fn hand_out(&self, user: &str, token: &str) {
+        fs::write(self.kubeconfig(user), self.kubeconfig_text(user, token)).unwrap();
     }
 
     /// SIGKILL to the API server.
@@ -152,13 +162,13 @@ impl ControlPlane {
         is_done.then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    fn kubeconfig_text(&self, user: &str) -> String {
+    fn kubeconfig_text(&self, user: &str, token: &str) -> String {
         let ca = self.directory.path().join("ca.crt");
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
              clusters: [{{name: test, cluster: {{server: '{SERVER}', \
              certificate-authority: {}}}}}]\n\
-             users: [{{name: {user}, user: {{token: {user}-token}}}}]\n\
+             users: [{{name: {user}, user: {{token: {token}}}}}]\n\
              contexts: [{{name: test, context: {{cluster: test, user: {user}}}}}]\n",
             ca.display()
         )

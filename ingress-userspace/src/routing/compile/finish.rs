@@ -62,7 +62,8 @@ impl Compiler {
         let (problems, resolved) = self.ledger.take_changes();
         let (problems, resolved) = (self.located(problems), self.located(resolved));
         let touched = dirty.hosts.into_iter().collect();
-        Compiled { snapshot: self.snapshot.clone(), problems, resolved, touched }
+        let claims = mem::take(&mut self.claims);
+        Compiled { snapshot: self.snapshot.clone(), problems, resolved, touched, claims }
     }
 
     /// Whether its state changed.

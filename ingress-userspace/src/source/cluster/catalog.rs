@@ -13,12 +13,13 @@ use std::mem;
 
 use hashbrown::HashMap;
 
+use super::super::Update;
 use super::item::Item;
 use super::references::{Listing, References};
 use super::resource::Resource;
 use super::watch::{Select, Subject};
 use crate::model::decode::{self, decode};
-use crate::model::{Change, IngressClass, Kind, Object, ObjectRef, Origin, Problem};
+use crate::model::{Change, IngressClass, Kind, Object, ObjectRef, Origin, Problem, Sight};
 use crate::routing;
 
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub(super) struct Catalog {
     round: u64,
     /// Since the last update: an object, or that it is gone.
     pending: HashMap<ObjectRef, Option<Object>>,
+    sights: BTreeMap<ObjectRef, Option<Sight>>,
     is_new: bool,
 }
 
@@ -68,6 +70,7 @@ impl Catalog {
             references: References::new(routing),
             round: 0,
             pending: HashMap::new(),
+            sights: BTreeMap::new(),
             is_new: false,
         }
     }
@@ -107,6 +110,7 @@ impl Catalog {
             self.provide(object);
         }
         self.set_problems(object, problems);
+        self.sights.insert(object.clone(), Some(item.sight(object)));
         self.is_new = true;
         let known = Known {
             version: version.into(),
@@ -142,6 +146,7 @@ impl Catalog {
             self.withdraw(object);
         }
         self.set_problems(object, Vec::new());
+        self.sights.insert(object.clone(), None);
         self.is_new = true;
         true
     }
@@ -246,8 +251,8 @@ impl Catalog {
         self.is_new
     }
 
-    /// What is new, and all problems as they stand, sorted.
-    pub(super) fn take(&mut self) -> (Change, Vec<Problem>) {
+    /// What is new, and all problems as they stand, sorted; the watches say how far they have come.
+    pub(super) fn take(&mut self) -> Update {
         self.is_new = false;
         let problems = self.faulty.values().flatten().cloned().collect();
         let mut change = Change::default();
@@ -257,7 +262,8 @@ impl Catalog {
                 None => change.removals.push(name),
             }
         }
-        (change, problems)
+        let sights = mem::take(&mut self.sights);
+        Update { change, problems, sights, ..Update::default() }
     }
 
     fn provide(&mut self, object: Object) {

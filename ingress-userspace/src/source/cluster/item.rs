@@ -1,7 +1,8 @@
 //! One object as the API server sends it, without what nobody here reads.
 //!
-//! `managedFields`, the copy that `kubectl apply` keeps in an annotation, and `status` are often
-//! more than half of an object. They are skipped while the text is parsed and never held.
+//! `managedFields`, the copy that `kubectl apply` keeps in an annotation, and `status` but for the
+//! addresses in it are often more than half of an object. They are skipped while the text is parsed
+//! and never held.
 
 use std::fmt;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::resource::Resource;
-use crate::model::ObjectRef;
+use crate::model::{Address, Kind, ObjectRef, Sight};
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -66,6 +67,23 @@ impl Item {
         (!name.is_empty()).then(|| ObjectRef::new(resource.kind, namespace, name))
     }
 
+    /// What is to be known of it beside what it asks for.
+    pub(super) fn sight(&self, object: &ObjectRef) -> Sight {
+        let generation = self.0.get("metadata").and_then(|fields| fields.get("generation"));
+        let entries = self.0.pointer("/status/loadBalancer/ingress").and_then(Value::as_array);
+        let is_ingress = object.kind == Kind::Ingress;
+        Sight {
+            object: object.clone(),
+            uid: self.metadata("uid").into(),
+            version: self.version().into(),
+            generation: generation.and_then(Value::as_i64).unwrap_or_default(),
+            addresses: entries
+                .filter(|_| is_ingress)
+                .map(|entries| entries.iter().map(Address::from).collect())
+                .unwrap_or_default(),
+        }
+    }
+
     /// Kind, namespace and name, as they are written.
     pub(super) fn identity(&self) -> (String, String, String) {
         let kind = self.0.get("kind").and_then(Value::as_str).unwrap_or_default();
@@ -90,20 +108,23 @@ enum Level {
     Top,
     Metadata,
     Annotations,
+    Status,
 }
 
 impl Level {
     fn skips(self, key: &str) -> bool {
         match self {
-            Self::Top => key == "status",
+            Self::Top => false,
             Self::Metadata => key == "managedFields",
             Self::Annotations => key == LAST_APPLIED,
+            Self::Status => key != "loadBalancer",
         }
     }
 
     fn inner(self, key: &str) -> Option<Self> {
         match (self, key) {
             (Self::Top, "metadata") => Some(Self::Metadata),
+            (Self::Top, "status") => Some(Self::Status),
             (Self::Metadata, "annotations") => Some(Self::Annotations),
             _ => None,
         }
@@ -173,15 +194,20 @@ mod tests {
         let text = r#"{"metadata": {"name": "a", "namespace": "n", "resourceVersion": "7",
             "managedFields": [{"manager": "kubectl"}],
             "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}", "b": "c"}},
-            "spec": {"status": 1}, "status": {"loadBalancer": {}}}"#;
+            "spec": {"status": 1},
+            "status": {"conditions": [], "loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}}"#;
         let item: Item = serde_json::from_str(text).unwrap();
         let kept = serde_json::json!({
             "metadata": {"name": "a", "namespace": "n", "resourceVersion": "7",
                          "annotations": {"b": "c"}},
             "spec": {"status": 1},
+            "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
         });
         assert_eq!(item.value(), &kept);
         assert_eq!(item.version(), "7");
+        let sight = item.sight(&item.reference(&INGRESSES).unwrap());
+        assert_eq!(sight.addresses, [Address::Ip("192.0.2.1".parse().unwrap())]);
+        assert_eq!((&*sight.version, &*sight.uid, sight.generation), ("7", "", 0));
         assert_eq!(item.reference(&INGRESSES).unwrap().to_string(), "Ingress n/a");
         assert_eq!(item.reference(&CLASSES).unwrap().to_string(), "IngressClass a");
         let typed = item.with_type(&INGRESSES);

@@ -184,12 +184,16 @@ impl Keeper {
             }
             Report::Items(items) => {
                 running.hear();
+                for item in &items {
+                    running.mark.meet(item.version());
+                }
                 for item in items {
                     self.upsert(&subject, item);
                 }
             }
-            Report::Complete => {
+            Report::Complete(version) => {
                 running.recover();
+                running.mark.complete(&version);
                 running.is_complete = true;
                 let round = running.round;
                 self.watches.count_list(kind);
@@ -202,12 +206,19 @@ impl Keeper {
                 self.hold();
             }
             Report::Alive => running.recover(),
+            Report::Bookmark(version) => {
+                running.recover();
+                running.mark.hear(&version);
+            }
             Report::Upsert(item) => {
                 running.recover();
+                running.mark.meet(item.version());
+                running.mark.hear(item.version());
                 self.upsert(&subject, item);
             }
             Report::Remove(item) => {
                 running.recover();
+                running.mark.hear(item.version());
                 if kind == Kind::IngressClass {
                     // A class goes with a full list that does not name it (K8).
                     self.watches.restart(|running| *running == subject);

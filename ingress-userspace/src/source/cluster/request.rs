@@ -16,10 +16,10 @@ use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, LinesCodec};
 use tokio_util::io::StreamReader;
 
-use super::access::Link;
 use super::fault::Fault;
 use super::item::{Item, Page};
 use super::resource::Resource;
+use crate::kubernetes::Link;
 
 /// Where the requests go.
 pub(super) struct Requests {

@@ -18,11 +18,11 @@ use kube::api::WatchEvent;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::access::Link;
 use super::fault::Fault;
 use super::item::Item;
 use super::request::Requests;
 use super::resource::Resource;
+use crate::kubernetes::Link;
 
 /// What is watched.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,11 +41,14 @@ pub(super) enum Select {
 pub(super) enum Report {
     Begin,
     Items(Vec<Item>),
-    Complete,
+    /// With the version of the list.
+    Complete(String),
     Upsert(Item),
     Remove(Item),
-    /// The server keeps us informed from here on, or has just been heard from.
+    /// The server keeps us informed from here on.
     Alive,
+    /// Nothing else has changed up to this version.
+    Bookmark(String),
     Failed(Fault),
 }
 
@@ -219,8 +222,9 @@ impl Watch {
             match page.metadata.next.filter(|next| !next.is_empty()) {
                 Some(more) => next = Some(more),
                 None => {
-                    self.tell(Report::Complete).await?;
-                    return Ok(Ok(page.metadata.resource_version));
+                    let version = page.metadata.resource_version;
+                    self.tell(Report::Complete(version.clone())).await?;
+                    return Ok(Ok(version));
                 }
             }
         }
@@ -235,7 +239,7 @@ impl Watch {
         let version = found.as_ref().map(|item| item.version().to_owned()).unwrap_or_default();
         self.tell(Report::Begin).await?;
         self.tell(Report::Items(found.into_iter().collect())).await?;
-        self.tell(Report::Complete).await?;
+        self.tell(Report::Complete(version.clone())).await?;
         Ok(Ok(version))
     }
 
@@ -263,7 +267,10 @@ impl Watch {
                     (item.version().to_owned(), Report::Upsert(item))
                 }
                 WatchEvent::Deleted(item) => (item.version().to_owned(), Report::Remove(item)),
-                WatchEvent::Bookmark(mark) => (mark.metadata.resource_version, Report::Alive),
+                WatchEvent::Bookmark(mark) => {
+                    let version = mark.metadata.resource_version;
+                    (version.clone(), Report::Bookmark(version))
+                }
                 WatchEvent::Error(status) => {
                     return Ok(Err(Fault::refused(status.code, &status.message)));
                 }

@@ -8,11 +8,11 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::access::Link;
 use super::fault::Fault;
 use super::standing::KindFacts;
 use super::watch::{Pace, Report, Reports, Subject, Watch};
-use crate::model::Kind;
+use crate::kubernetes::Link;
+use crate::model::{Kind, Marks};
 
 /// Starts and ends watches. Dropping it ends all.
 pub(super) struct Watches {
@@ -41,7 +41,22 @@ pub(super) struct Running {
     pub(super) fault: Option<Fault>,
     pub(super) failing_since: Option<Instant>,
     heard: Option<Instant>,
+    pub(super) mark: Mark,
 }
+
+/// How far a watch has come. Versions that are no numbers cannot be compared: of those nobody has
+/// heard enough.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Mark {
+    /// All changes up to this version are known.
+    heard: u64,
+    /// Of the newest object.
+    object: u64,
+}
+
+/// What a route is made of, for whoever asks how far a node has come. The Secrets that an Ingress
+/// names are there when it is (see `keeper`).
+const MARKED: [Kind; 3] = [Kind::Ingress, Kind::Service, Kind::EndpointSlice];
 
 /// A failure that is not repeated is not worth a word: watches break off when a server is replaced.
 const NOTABLE: u32 = 2;
@@ -135,6 +150,22 @@ impl Watches {
         }
     }
 
+    pub(super) fn marks(&self) -> Marks {
+        let mut marks = Marks::default();
+        for (subject, running) in &self.running {
+            if !MARKED.contains(&subject.resource.kind) || !running.is_complete {
+                continue;
+            }
+            let name: Arc<str> = match &subject.namespace {
+                Some(namespace) => format!("{namespace}/{}", subject.resource.plural).into(),
+                None => subject.resource.plural.into(),
+            };
+            marks.heard.0.insert(name.clone(), running.mark.heard);
+            marks.objects.0.insert(name, running.mark.object);
+        }
+        marks
+    }
+
     fn start(&mut self, subject: Subject) {
         self.last_id += 1;
         let id = self.last_id;
@@ -150,6 +181,7 @@ impl Watches {
             fault: None,
             failing_since: None,
             heard: None,
+            mark: Mark::default(),
         };
         self.subjects.insert(id, subject.clone());
         self.running.insert(subject, running);
@@ -166,6 +198,24 @@ impl Watches {
 impl Drop for Watches {
     fn drop(&mut self) {
         self.running.values().for_each(|running| running.task.abort());
+    }
+}
+
+// === impl Mark ===
+
+impl Mark {
+    /// A full list has come to its end.
+    pub(super) fn complete(&mut self, version: &str) {
+        self.heard = version.parse().unwrap_or(0);
+    }
+
+    pub(super) fn hear(&mut self, version: &str) {
+        self.heard = self.heard.max(version.parse().unwrap_or(0));
+    }
+
+    /// An object of this version.
+    pub(super) fn meet(&mut self, version: &str) {
+        self.object = self.object.max(version.parse().unwrap_or(u64::MAX));
     }
 }
 

@@ -90,7 +90,7 @@ impl Catalog {
         for name in touched.names {
             self.publish(name, &mut change);
         }
-        Update { change, problems: self.problems(), full: true }
+        Update { change, problems: self.problems(), full: true, ..Update::default() }
     }
 
     /// Other settings: a text is decoded when its file is taken the next time, also when it is

@@ -55,6 +55,7 @@ pub(super) const TABLE: &[Row] = &[
     pure(1, "proxy::http1::chunk").beside(&["proxy", "proxy::http1::head"]).never(OBJECTS),
     at(1, "admin"),
     at(1, "handover"),
+    at(1, "status"),
     // 2: services of the request path.
     at(2, "snapshot").never(OBJECTS),
     at(2, "filter").never(OBJECTS),
@@ -64,10 +65,12 @@ pub(super) const TABLE: &[Row] = &[
     pure(3, "routing").beside(&["model"]),
     pure(3, "model"),
     pure(3, "dataplane::plan").never(OBJECTS),
+    pure(3, "status::plan").beside(&["model"]),
     // 4: facts.
     at(4, "config"),
     // 5: ground.
     pure(5, "htpasswd"),
+    at(5, "kubernetes"),
     at(5, "net"),
     at(5, "metrics"),
     at(5, "telemetry"),

@@ -45,7 +45,7 @@ fn an_object_of_a_known_version_is_nothing_new() {
     assert_eq!(take_in(&mut catalog, &SERVICES, &service("a", 1)), Taken::Known);
     assert!(!catalog.is_new());
     assert_eq!(take_in(&mut catalog, &SERVICES, &service("a", 2)), Taken::New);
-    assert_eq!(names(&catalog.take().0).0, ["Service shop/a"]);
+    assert_eq!(names(&catalog.take().change).0, ["Service shop/a"]);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn what_a_full_list_does_not_name_goes_with_its_end() {
     assert_eq!(catalog.complete(&all(&SERVICES, Some("other")), round), []);
     let gone = catalog.complete(&all(&SERVICES, Some("shop")), round);
     assert_eq!(gone, [ObjectRef::new(Kind::Service, "shop", "b")]);
-    assert_eq!(names(&catalog.take().0).1, ["Service shop/b"]);
+    assert_eq!(names(&catalog.take().change).1, ["Service shop/b"]);
     assert_eq!(catalog.count(&SERVICES), 1);
 }
 
@@ -117,7 +117,7 @@ fn secrets_are_kept_as_long_as_they_are_named() {
     take_in(&mut catalog, &INGRESSES, &ingress("second"));
     let forgotten = catalog.forget_unwanted();
     assert_eq!(forgotten, [ObjectRef::new(Kind::Secret, "shop", "first")]);
-    assert_eq!(names(&catalog.take().0).1, ["Secret shop/first"]);
+    assert_eq!(names(&catalog.take().change).1, ["Secret shop/first"]);
     assert_eq!(catalog.count(&SECRETS), 0);
 }
 
@@ -135,12 +135,12 @@ fn a_secret_that_is_spoilt_keeps_its_last_good_pair() {
     );
     catalog.take();
     take_in(&mut catalog, &SECRETS, &secret("s", 2, "AAAA", "AAAA"));
-    let (change, problems) = catalog.take();
+    let Update { change, problems, .. } = catalog.take();
     assert_eq!(names(&change), (vec![], vec![]));
     assert!(problems.iter().any(|problem| problem.reason == Reason::SecretInvalid), "{problems:?}");
     let object = ObjectRef::new(Kind::Secret, "shop", "s");
     assert!(catalog.remove(&object));
-    let (change, problems) = catalog.take();
+    let Update { change, problems, .. } = catalog.take();
     assert_eq!((names(&change).1, problems), (vec!["Secret shop/s".to_owned()], vec![]));
 }
 

@@ -3,7 +3,6 @@
 
 use tokio::time::Instant;
 
-use super::super::super::Update;
 use super::super::Timing;
 use super::super::catalog::Taken;
 use super::super::resource::BASE;
@@ -103,12 +102,12 @@ impl Keeper {
         if !is_new && asked.is_none() && self.served != Served::Nothing {
             return;
         }
-        let (change, mut all) = self.catalog.take();
-        all.extend(problems.iter().cloned());
-        all.sort();
+        let mut update = self.catalog.take();
+        update.problems.extend(problems.iter().cloned());
+        update.problems.sort();
+        update.full = std::mem::take(&mut self.classes_listed);
+        update.marks = self.watches.marks();
         self.problems = problems;
-        let full = std::mem::take(&mut self.classes_listed);
-        let mut update = Update { change, problems: all, full };
         // Whoever gets the update finds the standing that belongs to it.
         self.show();
         if let Some(asked) = asked {

@@ -25,7 +25,7 @@ pub enum Access {
 }
 
 /// The client that all watches share.
-pub(super) struct Link {
+pub struct Link {
     access: Access,
     /// URL of the API server.
     server: String,
@@ -59,7 +59,7 @@ impl Access {
     /// # Errors
     ///
     /// What is missing or unreadable.
-    pub(super) async fn connect(self) -> anyhow::Result<Link> {
+    pub async fn connect(self) -> anyhow::Result<Link> {
         let (client, server) = self.read().await?;
         let current = Mutex::new(Made { client, at: Instant::now() });
         Ok(Link { access: self, server, current })
@@ -84,17 +84,17 @@ impl Access {
 // === impl Link ===
 
 impl Link {
-    pub(super) fn server(&self) -> &str {
+    pub fn server(&self) -> &str {
         &self.server
     }
 
-    pub(super) async fn client(&self) -> Client {
+    pub async fn client(&self) -> Client {
         self.current.lock().await.client.clone()
     }
 
     /// The API server does not know us: what the access is made of may be another by now. Many
     /// watches ask at a time; it is read once.
-    pub(super) async fn renew(&self) {
+    pub async fn renew(&self) {
         let mut current = self.current.lock().await;
         if current.at.elapsed() < RENEWAL {
             return;
