@@ -92,9 +92,9 @@ impl Place {
         self.lent.is_none()
     }
 
-    /// Whether the successor cannot hear any more that it may come.
-    fn has_cut_off(&self) -> bool {
-        self.lent.as_ref().is_some_and(|lent| lent.cut.is_none())
+    /// Whether the successor was given up: killed, or cut off as well.
+    fn has_given_up(&self) -> bool {
+        self.lent.as_ref().is_some_and(|lent| lent.killed)
     }
 
     /// Whether the kernel side is also as this process left it.
@@ -243,8 +243,10 @@ impl App {
             }
             Request::Abandoned => self.take_back().await,
             Request::Replace { answer } => self.replace(answer),
-            // Its word was on the way when it was cut off. `Abandoned` follows.
-            Request::Ready { .. } if self.place.has_cut_off() => {}
+            // Its word was on the way. `Abandoned` follows its end.
+            Request::Ready { answer, .. } if self.place.has_given_up() => {
+                let _ = answer.send(false);
+            }
             Request::Ready { answer, serves } => {
                 let to = self.place.lent.as_ref().map_or(0, |lent| lent.to);
                 tracing::info!(pid = to, "another process has taken over");
@@ -259,7 +261,7 @@ impl App {
                     admin.leave_address();
                 }
                 self.place.given = Some(Given { to, serves, overdue: Instant::now() + WORD });
-                let _ = answer.send(());
+                let _ = answer.send(true);
                 return true;
             }
         }

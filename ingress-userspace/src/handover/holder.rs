@@ -27,9 +27,10 @@ pub enum Request {
     Lend { hello: Hello, pid: i32, cut: Cut, answer: oneshot::Sender<Result<Offer, String>> },
     /// What this process has in the kernel is being changed by its successor.
     Begun,
-    /// The successor has everything: accept no more, then answer, then drain. `serves` is its word
-    /// that it accepts; an error there is its end before.
-    Ready { answer: oneshot::Sender<()>, serves: oneshot::Receiver<()> },
+    /// The successor has everything: accept no more, then answer, then drain. The answer `false`
+    /// keeps the place: the successor hears nothing, and [`Request::Abandoned`] follows its end.
+    /// `serves` is its word that it accepts; an error there is its end before.
+    Ready { answer: oneshot::Sender<bool>, serves: oneshot::Receiver<()> },
     /// The successor is gone before it was ready.
     Abandoned,
     /// An operator wants this process to start its successor. The answer is the successor's process
@@ -181,12 +182,14 @@ fn hand_over(
                 let _ = requests.blocking_send(Request::Begun);
             }
             Some((Message::Ready, _)) => {
-                // Without an answer this process is ending already.
                 let (told, serves) = oneshot::channel();
-                let _ = ask(requests, |answer| Request::Ready { answer, serves });
-                // One that does not hear it has ended: `told` says so.
-                channel.send(&Message::Yielded)?;
-                return Ok(Some(told));
+                let yielded = ask(requests, |answer| Request::Ready { answer, serves });
+                // Without an answer this process is ending already.
+                if yielded.unwrap_or(true) {
+                    // One that does not hear it has ended: `told` says so.
+                    channel.send(&Message::Yielded)?;
+                    return Ok(Some(told));
+                }
             }
             Some(_) => return Err(io::Error::other("a message out of turn")),
             None => return Ok(None),

@@ -97,7 +97,7 @@ fn listeners_live_on_in_the_successor() {
         Request::Ready { answer, serves } => {
             words.send(serves).unwrap();
             assert!(begun);
-            answer.send(()).unwrap();
+            answer.send(true).unwrap();
             false
         }
         other => panic!("{other:?}"),
@@ -168,6 +168,40 @@ fn a_successor_that_is_cut_off_cannot_take_over() {
     serving.join().unwrap();
 }
 
+/// Its word was on the way when it was given up.
+#[test]
+fn a_successor_that_is_late_does_not_get_the_place_and_its_end_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut to_cut = None;
+    let (asked, is_asked) = std::sync::mpsc::channel();
+    let serving = serving(directory.path(), move |request| match request {
+        Request::Lend { answer, cut, .. } => {
+            answer.send(Ok(offer(lent(1).0))).unwrap();
+            to_cut = Some(cut);
+            true
+        }
+        Request::Ready { answer, .. } => {
+            answer.send(false).unwrap();
+            asked.send(to_cut.take().unwrap()).unwrap();
+            true
+        }
+        Request::Abandoned => false,
+        other => panic!("{other:?}"),
+    });
+    let claim = Claim::begin(directory.path()).unwrap();
+    let predecessor = claim.meet(&hello()).unwrap().unwrap();
+    thread::scope(|scope| {
+        let ready = scope.spawn(|| predecessor.ready());
+        let cut = is_asked.recv().unwrap();
+        // Nothing was told before its end.
+        assert!(!serving.is_finished());
+        cut.now();
+        let refused = ready.join().unwrap().unwrap_err();
+        assert!(matches!(refused, HandoverError::Silent { .. }), "{refused}");
+    });
+    serving.join().unwrap();
+}
+
 /// Its place is given away: nobody else takes it back.
 #[test]
 fn a_successor_that_ends_before_it_serves_is_noticed() {
@@ -180,7 +214,7 @@ fn a_successor_that_ends_before_it_serves_is_noticed() {
         }
         Request::Ready { answer, serves } => {
             words.send(serves).unwrap();
-            answer.send(()).unwrap();
+            answer.send(true).unwrap();
             false
         }
         other => panic!("{other:?}"),
