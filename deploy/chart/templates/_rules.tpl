@@ -2,7 +2,10 @@
 {{- define "genkan.rules.objects" -}}
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
-  verbs: [list, watch]
+  verbs: [get, list, watch]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses/status]
+  verbs: [patch]
 - apiGroups: [""]
   resources: [services]
   verbs: [list, watch]
@@ -13,6 +16,20 @@
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, watch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+- apiGroups: [genkan.io]
+  resources: [ingressreports]
+  verbs: [create, delete, list, patch]
+{{- end -}}
+
+{{/* In the namespace of the release: who writes, and what each node serves. RBAC cannot bind a
+creation to a name, and the Leases of nodes are named after the nodes. */}}
+{{- define "genkan.rules.own" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create, delete, get, list, patch, update]
 {{- end -}}
 
 {{/* By name too; with the names that the operator allows, or with any. Of more Secrets than
