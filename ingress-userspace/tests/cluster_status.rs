@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a failure of a story is a failed test")]
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use genkan::config::cluster::CacheConfig;
 use genkan::testing::deadline::{DEADLINE, eventually, eventually_some};
 use genkan::testing::lab::{EdgeLab, Process};
+use genkan::testing::openmetrics;
 use genkan::testing::require::require;
 use genkan::testing::require_root;
 use genkan::testing::story::{Ingress, Story};
@@ -255,6 +257,60 @@ fn u2_one_process_of_two_writes_and_the_other_takes_over() {
     world.kubectl(&["delete", "lease", "genkan.edge-a", "-n", "genkan-system"]);
     world.wait_for_addresses("late", &vips());
     assert_eq!(world.field("ingress/shop", ".metadata.resourceVersion"), version, "written once");
+}
+
+#[test]
+fn u2_a_successor_on_the_node_goes_on_where_its_predecessor_was() {
+    let Some(mut world) = World::new(&[READER, WRITER]) else { return };
+    world.story.start();
+    world.apply(&ingress("shop", "genkan"));
+    world.wait_for_addresses("shop", &vips());
+    let version = world.field("ingress/shop", ".metadata.resourceVersion");
+    let mut predecessor = world.story.start_successor();
+    world.story.wait_for_log(LEADS);
+    predecessor.wait(DEADLINE);
+    world.apply(&ingress("late", "genkan"));
+    world.wait_for_addresses("late", &vips());
+    assert_eq!(world.field("ingress/shop", ".metadata.resourceVersion"), version);
+    // The node did not go for a moment; when it does, its Lease goes too.
+    let leases =
+        |world: &World| world.kubectl(&["get", "leases", "-n", "genkan-system", "-o", "name"]);
+    assert!(leases(&world).contains("genkan.edge-a"));
+    assert_eq!(world.story.terminate().code(), Some(0));
+    assert!(!leases(&world).contains("genkan.edge-a"), "{}", leases(&world));
+    let lease = ["get", "lease", "genkan", "-n", "genkan-system", "-o"];
+    let holder = [&lease[..], &["jsonpath={.spec.holderIdentity}"]].concat();
+    assert_eq!(world.kubectl(&holder), "", "it is given up");
+    // U5: what was published stays.
+    assert_eq!(world.addresses("shop"), vips());
+}
+
+#[test]
+fn u2_each_of_many_gets_its_address_by_one_write() {
+    const MANY: usize = 300;
+    let Some(mut world) = World::new(&[READER, WRITER]) else { return };
+    world.story.start();
+    world.story.wait_for_log(LEADS);
+    let written = |world: &World| {
+        let text = world.story.admin().get("/metrics?form=openmetrics").unwrap().text();
+        let families = openmetrics::parse(&text).unwrap();
+        families.sum("genkan_status_writes_total", &[("object", "address")])
+    };
+    let all: Vec<String> =
+        (0..MANY).map(|index| ingress(&format!("shop-{index}"), "genkan")).collect();
+    world.apply(&all.join("---\n"));
+    let applied = Instant::now();
+    let path = "jsonpath={range .items[*]}{.status.loadBalancer.ingress[*].ip};{end}";
+    eventually("all have their addresses", || {
+        let all = world.kubectl(&["get", "ingress", "-o", path]);
+        all.split(';').filter(|addresses| *addresses == vips()).count() == MANY
+    });
+    println!("{MANY} Ingresses: the last address {:?} after kubectl", applied.elapsed());
+    assert_eq!(written(&world), MANY as f64);
+    world.kubectl(&["label", "ingress", "--all", "edited=yes"]);
+    world.apply(&ingress("late", "genkan"));
+    world.wait_for_addresses("late", &vips());
+    eventually("one more is counted", || written(&world) == (MANY + 1) as f64);
 }
 
 #[test]
