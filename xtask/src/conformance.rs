@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Lab;
 use crate::program::{self, Program};
-use crate::progress::{Step, short};
+use crate::progress::Step;
 use crate::setup::{self, Purpose};
 use scenario::Scenario;
 
@@ -110,11 +110,15 @@ fn one(lab: &Lab, scenario: Scenario, run: u32, number: usize) -> Outcome {
     let time = began.elapsed();
     let failure = played.err().map(|error| format!("{error:#}"));
     match &failure {
-        None => step.ok(&short(time)),
+        None => step.ok(""),
         Some(why) => step.failed(why),
     }
-    if let Err(error) = lab.kubectl(&["delete", "namespace", &namespace, "--wait=false"]) {
-        eprintln!("warning: {error:#}");
+    // The next scenario has the same hosts: the older Ingress would keep them while it is there.
+    let ingress = ["delete", "ingress", "--all", "--namespace", &namespace];
+    for delete in [&ingress[..], &["delete", "namespace", &namespace, "--wait=false"]] {
+        if let Err(error) = lab.kubectl(delete) {
+            eprintln!("warning: {error:#}");
+        }
     }
     Outcome { scenario, run, seconds: time.as_secs_f64(), failure }
 }
