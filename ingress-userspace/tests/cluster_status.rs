@@ -27,7 +27,7 @@ struct World {
 const READER: &str = include_str!("../../deploy/rbac/cluster.yaml");
 const WRITER: &str = include_str!("../../deploy/rbac/status.yaml");
 
-const REPORTS: &str = include_str!("../../deploy/crds/ingressreports.yaml");
+const REPORTS: &str = include_str!("../../deploy/chart/crds/ingressreports.yaml");
 
 const OBJECTS: &str = "\
 apiVersion: networking.k8s.io/v1
