@@ -1,11 +1,13 @@
 //! The composition root: the only module that knows all others.
 //!
-//! `genkan run` is agent and proxy in one process. This module opens the [`entrance`] (kernel
-//! programs or bound VIPs), starts the [`workers`], and then waits on the control runtime for
-//! whatever comes next: a changed object, a changed configuration, a worker that ended, an event of
-//! the kernel programs, a signal.
+//! `genkan run` is agent and proxy in one process; [`control`] and [`data`] are each of them alone.
+//! This module opens the [`entrance`] (kernel programs or bound VIPs), starts the [`workers`], and
+//! then waits on the control runtime for whatever comes next: a changed object, a changed
+//! configuration, a worker that ended, an event of the kernel programs, a signal.
 
 mod configuration;
+mod control;
+mod data;
 mod entrance;
 mod events;
 mod handover;
@@ -32,7 +34,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use crate::admin::{Admin, Asks};
 use crate::agent::Agent;
 use crate::cli::RunOptions;
-use crate::config::Config;
+use crate::config::{AdminConfig, Config};
 use crate::filter;
 use crate::handover::Holder;
 use crate::net::descriptors;
@@ -44,6 +46,9 @@ use crate::status::Writer;
 use crate::telemetry::{self, budget};
 use crate::tls;
 use crate::upstream::ClientTls;
+
+pub use control::run as agent;
+pub use data::run as proxy;
 
 use configuration::Configuration;
 use entrance::{Entrance, NamedEvent, Prepared};
@@ -359,7 +364,11 @@ async fn beat(pulse: &mut Option<Interval>) {
 
 /// Traffic does not depend on the administration: without it the node serves all the same.
 fn administration(config: &Config) -> (Option<Admin>, Asks) {
-    match Admin::start(&config.admin) {
+    administration_of(&config.admin)
+}
+
+fn administration_of(config: &AdminConfig) -> (Option<Admin>, Asks) {
+    match Admin::start(config) {
         Ok((admin, asks)) => (Some(admin), asks),
         Err(error) => {
             tracing::error!("no administration: {error}");

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::telemetry::{self, Format, Patience};
 
+pub mod agent;
 pub mod ask;
 pub mod check;
 pub mod completions;
@@ -21,6 +22,7 @@ pub mod flow;
 pub mod launch;
 pub mod man;
 pub mod probe;
+pub mod proxy;
 pub mod reference;
 pub mod reload;
 pub mod run;
@@ -30,6 +32,8 @@ mod table;
 pub mod top;
 pub mod version;
 
+pub use agent::AgentOptions;
+pub use proxy::ProxyOptions;
 pub use run::RunOptions;
 
 /// Genkan: the entrance of a Kubernetes cluster that owns its own edge.
@@ -54,6 +58,10 @@ pub struct Cli {
 enum Command {
     /// Serve: agent and proxy in one process.
     Run(run::Arguments),
+    /// Serve without the data side: cluster, kernel and announcements, for a proxy of its own.
+    Agent(agent::Arguments),
+    /// Serve the data side for an agent: no rights, no capability, no root.
+    Proxy(proxy::Arguments),
     /// Read manifests and say what would be refused, and why.
     Check(check::Arguments),
     /// Print manifests with their old Ingress versions as networking.k8s.io/v1.
@@ -98,19 +106,25 @@ pub enum Output {
 /// How the process ends after a mistake of the caller.
 pub(crate) const USAGE: u8 = 2;
 
+/// What the commands that serve do.
+#[derive(Clone, Copy)]
+pub struct Serve {
+    pub run: fn(RunOptions) -> anyhow::Result<ExitCode>,
+    pub agent: fn(AgentOptions) -> anyhow::Result<ExitCode>,
+    pub proxy: fn(ProxyOptions) -> anyhow::Result<ExitCode>,
+}
+
 // === impl Cli ===
 
 impl Cli {
-    /// Runs the command; `serve` is what `genkan run` does.
+    /// Runs the command.
     ///
     /// # Errors
     ///
     /// What kept the command from being done, for standard error and exit code 1.
-    pub fn execute(
-        self,
-        serve: impl FnOnce(RunOptions) -> anyhow::Result<ExitCode>,
-    ) -> anyhow::Result<ExitCode> {
-        let serves = matches!(self.command, Command::Run(_));
+    pub fn execute(self, serve: Serve) -> anyhow::Result<ExitCode> {
+        let serves =
+            matches!(self.command, Command::Run(_) | Command::Agent(_) | Command::Proxy(_));
         let patience = if serves { Patience::Serves } else { Patience::Waits };
         // Until all is said.
         let _log = match telemetry::init(&self.log, self.log_format, patience) {
@@ -124,10 +138,18 @@ impl Cli {
             Command::Run(arguments) => match arguments.into_options(std::env::vars()) {
                 Ok(options) => {
                     config::tell(&options);
-                    serve(options)
+                    (serve.run)(options)
                 }
                 Err(errors) => Ok(run::refuse(&errors)),
             },
+            Command::Agent(arguments) => match arguments.into_options(std::env::vars()) {
+                Ok(options) => {
+                    config::tell(&options.run);
+                    (serve.agent)(options)
+                }
+                Err(errors) => Ok(run::refuse(&errors)),
+            },
+            Command::Proxy(arguments) => (serve.proxy)(arguments.into_options()),
             Command::Check(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Convert(arguments) => arguments.execute(&mut std::io::stdout().lock()),
             Command::Explain(arguments) => {

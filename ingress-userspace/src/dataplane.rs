@@ -6,7 +6,7 @@
 //! the kernel when the process ends; [`detach()`] takes it out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use aya::Ebpf;
 use ingress_common::worker::{Absence, MAX_WORKERS, listener_slot};
@@ -92,6 +92,37 @@ impl Dataplane {
         self.remove_other_versions();
     }
 
+    /// As [`Self::settle`], for workers of another process: they publish their load by
+    /// [`Self::load_array`].
+    pub fn settle_for_others(&self) {
+        self.remove_other_versions();
+    }
+
+    /// The array in which the workers of another process publish their load. To map it needs no
+    /// right.
+    pub fn load_array(&self) -> Result<OwnedFd, DataplaneError> {
+        let array = self.maps.loads()?.try_clone_to_owned();
+        array.map_err(|error| DataplaneError::io("hand over the array of loads", error))
+    }
+
+    /// From now on the workers are these: the CPU of each.
+    pub async fn place_workers(
+        &mut self,
+        config: &Config,
+        workers: &[u32],
+    ) -> Result<(), DataplaneError> {
+        self.still_ours()?;
+        let before = std::mem::replace(&mut self.workers, workers.to_vec());
+        let placed = match self.plan_for(config) {
+            Ok(next) => self.step_to(next, Steps::All).await,
+            Err(error) => Err(error),
+        };
+        if placed.is_err() {
+            self.workers = before;
+        }
+        placed
+    }
+
     /// Makes the kernel side follow a changed configuration, and attaches to devices that have come
     /// since. A configuration that can't be followed changes nothing.
     ///
@@ -120,8 +151,8 @@ impl Dataplane {
     }
 
     /// The same for a listener that may have its place already: maps that are kept hold it, unless
-    /// they are those of a process that never served.
-    fn keep_listener(
+    /// they are those of a process that never served. Whatever has the place keeps it.
+    pub fn keep_listener(
         &mut self,
         worker: usize,
         family: Family,

@@ -7,18 +7,32 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 mod entry;
 mod md5_crypt;
 
 pub use entry::{Entry, MAX_PASSWORD};
 
 /// Who may come in with which password.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Written", from = "Written")]
 pub struct Users {
     /// By name; the first entry of a name counts, as in nginx. Absent: it cannot be checked, which
     /// locks the user out whatever follows.
     entries: BTreeMap<Box<[u8]>, Option<Entry>>,
     /// Name of an entry that takes as long to check as any.
+    decoy: Option<Box<[u8]>>,
+}
+
+type Name = Box<[u8]>;
+type Hash = Box<str>;
+
+/// Users as they go to another process: each name with its hash, where there is a usable one. The
+/// decoy goes along, because which entry it is depends on their order in the file.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    entries: Vec<(Name, Option<Hash>)>,
     decoy: Option<Box<[u8]>>,
 }
 
@@ -90,6 +104,23 @@ impl Users {
         }
         self.entries.insert(name.into(), read.clone().ok());
         read.map(drop)
+    }
+}
+
+impl From<Users> for Written {
+    fn from(users: Users) -> Self {
+        let hash = |entry: Option<Entry>| entry.map(|entry| Box::from(&**entry.text()));
+        let entries = users.entries.into_iter().map(|(name, entry)| (name, hash(entry)));
+        Self { entries: entries.collect(), decoy: users.decoy }
+    }
+}
+
+impl From<Written> for Users {
+    /// A hash that cannot be checked locks its user out, as everywhere.
+    fn from(written: Written) -> Self {
+        let entry = |hash: Option<Box<str>>| Entry::read(hash?.as_bytes()).ok();
+        let entries = written.entries.into_iter().map(|(name, hash)| (name, entry(hash)));
+        Self { entries: entries.collect(), decoy: written.decoy }
     }
 }
 

@@ -35,6 +35,7 @@ pub mod tls;
 pub mod upstream;
 
 // Shared
+mod arc;
 pub mod config;
 pub mod htpasswd;
 pub mod kubernetes;

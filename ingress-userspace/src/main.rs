@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use genkan::cli::Cli;
+use genkan::app;
+use genkan::cli::{Cli, Serve};
 
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
@@ -13,7 +14,7 @@ fn main() -> ExitCode {
     // The first call fixes the start of the process.
     genkan::metrics::process::uptime();
     let cli = Cli::parse();
-    match cli.execute(genkan::app::run) {
+    match cli.execute(Serve { run: app::run, agent: app::agent, proxy: app::proxy }) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -31,6 +31,6 @@ pub use ingress::{Backend, HostPattern, Ingress, IngressPath, PathKind, PortRef,
 pub use object::{Change, Kind, Object, ObjectRef, Origin};
 pub use problem::{Problem, Reason};
 pub use rule::RuleId;
-pub use secret::{CertificateSecret, Secret, SecretCertificate, SecretData};
+pub use secret::{CertificateSecret, Secret, SecretCertificate, SecretData, ServerCertificate};
 pub use service::{Service, ServicePort};
 pub use sight::{Address, Marks, Sight, Versions};

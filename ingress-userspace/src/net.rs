@@ -4,6 +4,7 @@
 //! [`sys`] is the only place of userspace with `unsafe` code.
 
 pub mod address;
+pub mod confine;
 pub mod cpu;
 pub mod descriptors;
 pub mod host;

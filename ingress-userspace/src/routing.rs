@@ -24,10 +24,12 @@ pub mod path;
 pub mod pattern;
 #[cfg(any(test, feature = "testing"))]
 pub mod reference;
+pub mod replica;
 pub mod rewrite;
 pub mod route;
 pub mod settings;
 pub mod snapshot;
+mod tallies;
 mod trie;
 
 pub use cluster::{Balance, Cluster, ClusterId, ClusterState, UpstreamEndpoint, UpstreamProtocol};
@@ -35,6 +37,6 @@ pub use compile::{Compiled, Compiler, is_ours};
 pub use endpoint_rules::{EndpointRules, Node};
 pub use filters::{Filters, UpstreamTimeouts};
 pub use rewrite::Rewrite;
-pub use route::{Action, Moved, MovedTo, Redirect, Route};
+pub use route::{Action, Moved, MovedTo, Redirect, Refusal, Route};
 pub use settings::Settings;
 pub use snapshot::{CertificateChoice, HostRoutes, RequestHost, Snapshot};

@@ -1,7 +1,9 @@
 //! Between control and data: the published snapshot and what each worker has acknowledged.
 //!
 //! The agent publishes a whole immutable [`Snapshot`]; workers load it per request without a lock
-//! and acknowledge the version that they serve.
+//! and acknowledge the version that they serve. Where both are two processes, the agent's
+//! [`Publisher`] feeds a [`door`], at which the proxy's [`link`] learns what to publish by its own:
+//! the agent and the workers see no difference.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +11,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 
 use crate::routing::Snapshot;
+
+mod bell;
+pub mod door;
+mod frame;
+pub mod link;
+pub mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use bell::Bell;
 
 /// Agent side.
 #[derive(Debug, Clone)]
@@ -28,6 +41,8 @@ pub struct Subscriber {
 struct Shared {
     head: Arc<ArcSwap<Snapshot>>,
     acknowledged: Box<[AtomicU64]>,
+    /// Rings with each publication.
+    bell: Bell,
 }
 
 // === impl Publisher ===
@@ -36,11 +51,16 @@ impl Publisher {
     pub fn new(workers: usize) -> Self {
         let head = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
         let acknowledged = (0..workers).map(|_| AtomicU64::new(0)).collect();
-        Self { shared: Arc::new(Shared { head, acknowledged }) }
+        Self { shared: Arc::new(Shared { head, acknowledged, bell: Bell::default() }) }
     }
 
     pub fn publish(&self, snapshot: Snapshot) {
         self.shared.head.store(Arc::new(snapshot));
+        self.shared.bell.ring();
+    }
+
+    fn bell(&self) -> &Bell {
+        &self.shared.bell
     }
 
     pub fn current(&self) -> Arc<Snapshot> {
@@ -55,6 +75,13 @@ impl Publisher {
     pub fn subscribe(&self, worker: usize) -> Subscriber {
         let cache = arc_swap::Cache::new(self.shared.head.clone());
         Subscriber { cache, shared: self.shared.clone(), worker }
+    }
+
+    /// Of workers in another process: they serve this version. 0: there are none.
+    pub fn acknowledge(&self, version: u64) {
+        for acknowledged in &self.shared.acknowledged {
+            acknowledged.store(version, Ordering::Release);
+        }
     }
 
     /// The version that a worker serves; 0 before its first.

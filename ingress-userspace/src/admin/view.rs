@@ -166,7 +166,7 @@ fn describe_route(snapshot: &Snapshot, host: ListedHost<'_>, route: &routing::Ro
         Action::Forward(_) | Action::Refuse { .. } => None,
     };
     let refuses = match route.action {
-        Action::Refuse { reason, .. } => Some(reason.to_owned()),
+        Action::Refuse { reason, .. } => Some(reason.to_string()),
         Action::Forward(_) | Action::Redirect(_) => None,
     };
     let sum = route.tally.sum();

@@ -1,6 +1,9 @@
 //! How connections come to the workers: steered by the kernel programs, or by sockets bound to the
 //! VIPs themselves (`--no-bpf`).
 
+mod handed;
+mod seats;
+
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -18,11 +21,16 @@ use crate::net::address;
 use crate::net::listen::{Family, ListenerGroup, listen_direct};
 use crate::net::load::{LoadBoard, LoadSlot};
 
+pub(super) use handed::Handed;
+pub(super) use seats::Seating;
+
 pub(super) enum Entrance {
     /// `dispatch` gives the connections of all VIPs to one listener per worker and family.
     Steered(Box<Steered>),
     /// Each worker listens on every VIP and port.
     Bound { vips: Vec<VipConfig>, loads: LoadBoard, inherited: Inherited },
+    /// The agent of this proxy has the kernel side.
+    Handed(Handed),
 }
 
 pub(super) struct Steered {
@@ -39,6 +47,8 @@ pub(super) struct Steered {
 /// What the kernel side says about itself.
 pub(super) enum Told {
     Bound,
+    /// The agent knows.
+    Handed,
     Steered {
         report: Report,
         counters: Vec<VipCounters>,
@@ -170,13 +180,21 @@ impl Entrance {
                     opened.extend(taken.into_iter().map(|(_, listener)| Opened::bound(listener)));
                 }
             }
+            Self::Handed(handed) => opened = handed.listeners()?,
         }
         Ok(opened)
     }
 
     /// Lets connections come to a worker that accepts from these listeners now.
     pub(super) fn admit(&mut self, worker: usize, listeners: &[Opened]) -> anyhow::Result<()> {
-        let Self::Steered(steered) = self else { return Ok(()) };
+        let steered = match self {
+            Self::Steered(steered) => steered,
+            Self::Handed(handed) => {
+                handed.admit(worker, listeners);
+                return Ok(());
+            }
+            Self::Bound { .. } => return Ok(()),
+        };
         for opened in listeners.iter().filter(|opened| opened.admit) {
             let family = Family::of(opened.listener.local_addr()?.ip());
             steered.dataplane.set_listener(worker, family, &opened.listener)?;
@@ -192,6 +210,7 @@ impl Entrance {
                 steered.dataplane.settle();
             }
             Self::Bound { inherited, .. } => *inherited = Inherited::default(),
+            Self::Handed(_) => {}
         }
     }
 
@@ -215,9 +234,13 @@ impl Entrance {
 
     /// From here on another process owns the kernel side.
     pub(super) fn retire(&mut self) {
-        if let Self::Steered(steered) = self {
-            steered.dataplane.loads().retire();
-            steered.hold = None;
+        match self {
+            Self::Steered(steered) => {
+                steered.dataplane.loads().retire();
+                steered.hold = None;
+            }
+            Self::Handed(handed) => handed.loads.retire(),
+            Self::Bound { .. } => {}
         }
     }
 
@@ -240,6 +263,7 @@ impl Entrance {
         match self {
             Self::Steered(steered) => steered.dataplane.loads().slot(worker),
             Self::Bound { loads, .. } => loads.slot(worker),
+            Self::Handed(handed) => handed.loads.slot(worker),
         }
     }
 
@@ -262,11 +286,16 @@ impl Entrance {
                 );
                 Ok(())
             }
+            Self::Handed(_) => Ok(()),
         }
     }
 
     pub(super) fn told(&self) -> Told {
-        let Self::Steered(steered) = self else { return Told::Bound };
+        let steered = match self {
+            Self::Steered(steered) => steered,
+            Self::Bound { .. } => return Told::Bound,
+            Self::Handed(_) => return Told::Handed,
+        };
         let report = steered.dataplane.report();
         match steered.dataplane.counters() {
             Ok(counters) => Told::Steered { report, counters, error: None },

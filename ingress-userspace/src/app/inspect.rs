@@ -160,8 +160,12 @@ fn add(traffic: &mut VipTraffic, worker: usize, line: &VipCounters) {
     traffic.by_worker[worker] += line.requests();
 }
 
-fn kernel(config: &Config, entrance: &Entrance) -> (Vec<Interface>, Vec<Vip>, Option<String>) {
+pub(super) fn kernel(
+    config: &Config,
+    entrance: &Entrance,
+) -> (Vec<Interface>, Vec<Vip>, Option<String>) {
     match entrance.told() {
+        Told::Handed => (Vec::new(), Vec::new(), None),
         Told::Bound => {
             let reason = "kernel programs are off (--no-bpf)".to_owned();
             let vip = |vip| describe(vip, Steer::Bound, Some(reason.clone()));

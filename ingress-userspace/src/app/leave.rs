@@ -15,7 +15,7 @@ use crate::status::Departure;
 use crate::telemetry::{self, budget};
 
 /// How long an end waits for the access log's writer.
-const LAST_LINES: Duration = Duration::from_secs(5);
+pub(super) const LAST_LINES: Duration = Duration::from_secs(5);
 /// How long a second signal waits for the same, with the workers that have lines for it.
 const FORCED_LINES: Duration = Duration::from_secs(1);
 /// For what runs when nobody serves: a new process is to be started soon.
@@ -144,7 +144,7 @@ impl App {
     }
 }
 
-async fn finished(writer: &JoinHandle<()>) {
+pub(super) async fn finished(writer: &JoinHandle<()>) {
     while !writer.is_finished() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -73,9 +73,14 @@ const STUCK: Duration = Duration::from_secs(10);
 
 /// One place for each worker on the CPUs of this process.
 pub(super) fn places(config: &Config) -> anyhow::Result<Vec<Place>> {
+    places_of(config.workers.count)
+}
+
+/// `count`: absent = as many as CPUs.
+pub(super) fn places_of(count: Option<usize>) -> anyhow::Result<Vec<Place>> {
     let cpus = cpu::allowed().context("CPUs of this process")?;
     anyhow::ensure!(!cpus.is_empty(), "no CPU is allowed for this process");
-    let count = config.workers.count.unwrap_or_else(|| cpus.len().min(MAX_WORKERS as usize));
+    let count = count.unwrap_or_else(|| cpus.len().min(MAX_WORKERS as usize));
     let pinned = count <= cpus.len();
     Ok(cpus.iter().cycle().take(count).map(|&cpu| Place { cpu, pinned }).collect())
 }
@@ -186,6 +191,14 @@ impl Workers {
 
     pub(super) fn drain(&mut self) {
         self.running.iter_mut().flatten().for_each(Running::drain);
+    }
+
+    /// Drains; new connections go to another process, what waits in the listeners is accepted.
+    pub(super) fn give_way(&mut self) {
+        for running in self.running.iter_mut().flatten() {
+            running.listeners.clear();
+            running.handle.give_way();
+        }
     }
 
     /// Cuts what runs.

@@ -51,7 +51,8 @@ mod tests {
         let directory = Some(dir.path().to_owned());
         Arguments { directory, stdout: false }.execute(&mut Vec::new()).unwrap();
         let command = Cli::command();
-        for name in command.get_subcommands().map(clap::Command::get_name) {
+        let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+        for name in shown.map(clap::Command::get_name) {
             let page = dir.path().join(format!("genkan-{name}.1"));
             let text = std::fs::read_to_string(&page).unwrap_or_else(|e| panic!("{page:?}: {e}"));
             assert!(text.contains(".SH SYNOPSIS"), "{name}");

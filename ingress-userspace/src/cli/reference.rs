@@ -34,7 +34,9 @@ pub fn markdown() -> String {
     command.build();
     let mut out = HEAD.to_owned();
     section(&mut out, "Every command", &command, |arg| arg.is_global_set() && !is_help(arg));
-    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+    for sub in
+        command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set())
+    {
         describe(&mut out, sub);
     }
     out

@@ -11,11 +11,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
+use super::secret::ServerCertificate;
+
 mod validity;
 
 #[derive(Debug)]
 pub(super) struct Pair {
-    pub(super) certified: Arc<CertifiedKey>,
+    pub(super) certified: Arc<ServerCertificate>,
     /// DNS names of the leaf, lower case.
     pub(super) names: Vec<Arc<str>>,
     /// Seconds since the epoch.
@@ -35,7 +37,7 @@ pub(super) struct Fault {
 pub(super) fn read_pair(chain: &[u8], key: &[u8]) -> Result<Pair, Fault> {
     let chain = read_chain(chain).map_err(in_chain)?;
     let key = read_key(key).map_err(in_key)?;
-    let key = aws_lc_rs::sign::any_supported_type(&key)
+    let signing = aws_lc_rs::sign::any_supported_type(&key)
         .map_err(|error| in_key(format!("the key is not usable: {error}")))?;
     let leaf = &chain[0];
     let parsed = webpki::EndEntityCert::try_from(leaf)
@@ -45,11 +47,12 @@ pub(super) fn read_pair(chain: &[u8], key: &[u8]) -> Result<Pair, Fault> {
         .ok_or_else(|| in_chain("the validity of the leaf is not readable".to_owned()))?;
     let fingerprint = fingerprint(leaf);
 
-    let certified = CertifiedKey::new(chain, key);
+    let certified = CertifiedKey::new(chain, signing);
     if certified.keys_match().is_err() {
         return Err(in_key(mismatch(&certified)));
     }
-    Ok(Pair { certified: Arc::new(certified), names, not_before, not_after, fingerprint })
+    let certified = Arc::new(ServerCertificate::new(Arc::new(certified), key));
+    Ok(Pair { certified, names, not_before, not_after, fingerprint })
 }
 
 fn read_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {

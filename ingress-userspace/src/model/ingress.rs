@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::object::ObjectRef;
 use super::options::IngressOptions;
 
@@ -41,12 +43,12 @@ pub struct Rule {
 }
 
 /// H1-H3. Names are lower case, without trailing dot.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum HostPattern {
     Any,
-    Exact(Arc<str>),
+    Exact(#[serde(with = "crate::arc")] Arc<str>),
     /// Holds what follows `*.`: `foo.example` for `*.foo.example`.
-    Wildcard(Arc<str>),
+    Wildcard(#[serde(with = "crate::arc")] Arc<str>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +60,7 @@ pub struct IngressPath {
     pub backend: Backend,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PathKind {
     Exact,
     Prefix,

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::ingress::HostPattern;
 use crate::net::sources::AddressSet;
 
@@ -163,7 +165,7 @@ pub struct AffinityOptions {
     pub change_on_failure: Option<bool>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SameSite {
     Strict,
     Lax,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
+use serde::{Deserialize, Serialize};
 
 /// Longest text, in bytes.
 const MAX_TEXT: usize = 4096;
@@ -14,7 +15,8 @@ const MAX_TEXT: usize = 4096;
 const MAX_SIZE: usize = 128 << 10;
 
 /// A checked expression; two are equal when their texts are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(into = "Box<str>", try_from = "Box<str>")]
 pub struct Pattern {
     text: Arc<str>,
     regex: Regex,
@@ -56,6 +58,20 @@ impl Pattern {
 
     pub fn text(&self) -> &str {
         &self.text
+    }
+}
+
+impl From<Pattern> for Box<str> {
+    fn from(pattern: Pattern) -> Self {
+        (*pattern.text).into()
+    }
+}
+
+impl TryFrom<Box<str>> for Pattern {
+    type Error = BadPattern;
+
+    fn try_from(text: Box<str>) -> Result<Self, BadPattern> {
+        Self::new(&text)
     }
 }
 

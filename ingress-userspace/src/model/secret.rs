@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::object::ObjectRef;
@@ -39,11 +40,18 @@ pub(super) enum Entry {
     Text(Arc<str>),
 }
 
+/// A chain with its key: ready for handshakes, and as it is handed to another process. Debug never
+/// shows the key.
+pub struct ServerCertificate {
+    pair: Arc<CertifiedKey>,
+    key: PrivateKeyDer<'static>,
+}
+
 /// A readable pair whose key belongs to its leaf. Debug never shows the key.
 #[derive(Debug, Clone)]
 pub struct CertificateSecret {
     pub object: ObjectRef,
-    pub certified: Arc<CertifiedKey>,
+    pub certified: Arc<ServerCertificate>,
     /// DNS names of the leaf (subjectAltName), lower case, wildcards as written.
     pub names: Vec<Arc<str>>,
     /// Seconds since the epoch.
@@ -104,11 +112,50 @@ impl Entry {
     }
 }
 
+// === impl ServerCertificate ===
+
+impl ServerCertificate {
+    /// `pair` is what became of a chain and this key.
+    pub fn new(pair: Arc<CertifiedKey>, key: PrivateKeyDer<'static>) -> Self {
+        Self { pair, key }
+    }
+
+    /// # Errors
+    ///
+    /// When the key is of no kind that handshakes can use.
+    pub fn read(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, rustls::Error> {
+        let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key)?;
+        Ok(Self { pair: Arc::new(CertifiedKey::new(chain, signing)), key })
+    }
+
+    pub fn pair(&self) -> &Arc<CertifiedKey> {
+        &self.pair
+    }
+
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.pair.cert
+    }
+
+    /// For a process that serves it.
+    pub fn key(&self) -> &PrivateKeyDer<'static> {
+        &self.key
+    }
+}
+
+impl fmt::Debug for ServerCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerCertificate({} in the chain)", self.pair.cert.len())
+    }
+}
+
 // === impl CertificateSecret ===
 
 impl PartialEq for CertificateSecret {
     fn eq(&self, other: &Self) -> bool {
         // The chain says it all: its leaf fixes names, validity and, by its public key, the key.
-        self.object == other.object && self.certified.cert == other.certified.cert
+        self.object == other.object && self.certified.chain() == other.certified.chain()
     }
 }

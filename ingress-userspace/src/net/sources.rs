@@ -6,20 +6,21 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 /// Addresses as disjoint ranges in order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressSet {
     v4: Box<[Range<u32>]>,
     v6: Box<[Range<u128>]>,
 }
 
 /// First and last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Range<T>(T, T);
 
 /// A deny list and an allow list. Deny wins; an allow list refuses all others.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRules {
     deny: AddressSet,
     allow: Option<AddressSet>,

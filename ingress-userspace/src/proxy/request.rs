@@ -229,7 +229,7 @@ async fn answer(
     // Before anything else that would be answered: a path that is closed says nothing, and its
     // canary is closed with it (C13).
     if let Action::Refuse { reason, .. } = &route.action {
-        return Err(Failure::Closed(reason));
+        return Err(Failure::Closed(reason.as_str()));
     }
     if let Action::Redirect(moved) = &route.action {
         return redirects::moved(moved, https, named.as_ref(), connection.local);
@@ -322,7 +322,7 @@ fn destination<'a>(
     action: &Action,
 ) -> Result<(ClusterId, &'a Arc<Cluster>), Failure> {
     match *action {
-        Action::Refuse { reason, .. } => Err(Failure::Closed(reason)),
+        Action::Refuse { reason, .. } => Err(Failure::Closed(reason.as_str())),
         Action::Redirect(_) => Err(Failure::Closed("moved")),
         Action::Forward(id) => {
             let cluster = snapshot.cluster(id);

@@ -78,6 +78,7 @@ pub struct WorkerHandle {
     drain: CancellationToken,
     handed_over: Arc<AtomicBool>,
     end: CancellationToken,
+    unhurried: Arc<AtomicBool>,
     #[cfg(any(test, feature = "testing"))]
     panic: CancellationToken,
     exit: oneshot::Receiver<Exit>,
@@ -100,6 +101,8 @@ struct Controls {
     handed_over: Arc<AtomicBool>,
     /// Nothing is waited for any more.
     end: CancellationToken,
+    /// Another process serves: idle connections have time.
+    unhurried: Arc<AtomicBool>,
     #[cfg(any(test, feature = "testing"))]
     panic: CancellationToken,
     counters: Arc<Counters>,
@@ -117,6 +120,7 @@ pub fn spawn(parts: WorkerParts) -> io::Result<WorkerHandle> {
         drain: CancellationToken::new(),
         handed_over: Arc::default(),
         end: CancellationToken::new(),
+        unhurried: Arc::default(),
         #[cfg(any(test, feature = "testing"))]
         panic: CancellationToken::new(),
         counters: parts.counters.clone(),
@@ -124,6 +128,7 @@ pub fn spawn(parts: WorkerParts) -> io::Result<WorkerHandle> {
     let drain = controls.drain.clone();
     let handed_over = controls.handed_over.clone();
     let end = controls.end.clone();
+    let unhurried = controls.unhurried.clone();
     #[cfg(any(test, feature = "testing"))]
     let panic = controls.panic.clone();
     let counters = controls.counters.clone();
@@ -142,6 +147,7 @@ pub fn spawn(parts: WorkerParts) -> io::Result<WorkerHandle> {
         drain,
         handed_over,
         end,
+        unhurried,
         #[cfg(any(test, feature = "testing"))]
         panic,
         exit,
@@ -169,6 +175,12 @@ impl WorkerHandle {
     /// Drains, but leaves what waits in the listeners to the process that has them now.
     pub fn hand_over(&self) {
         self.handed_over.store(true, Ordering::Release);
+        self.give_way();
+    }
+
+    /// Drains, and takes its time with idle connections: new ones go to another process.
+    pub fn give_way(&self) {
+        self.unhurried.store(true, Ordering::Release);
         self.drain.cancel();
     }
 
@@ -234,7 +246,7 @@ fn run(
         };
         let farewell = async {
             controls.drain.cancelled().await;
-            if controls.handed_over.load(Ordering::Acquire) {
+            if controls.unhurried.load(Ordering::Acquire) {
                 // There is time: a client that is about to ask is answered, with the word that it is
                 // the last time. It would lose a request that meets the end on its way.
                 tokio::time::sleep(FAREWELL).await;

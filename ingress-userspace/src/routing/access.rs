@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
+use serde::{Deserialize, Serialize};
 
 use crate::htpasswd::Users;
 use crate::net::sources::{AddressSet, SourceRules};
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     pub limits: Option<Limits>,
     pub sources: Option<SourceRules>,
@@ -24,9 +25,10 @@ pub struct Access {
 pub const RATES: usize = 2;
 
 /// For each client. All that are set have to admit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// `namespace/ingress`: all its paths count together, and an edit forgets nothing.
+    #[serde(with = "crate::arc")]
     pub id: Arc<str>,
     pub rates: [Option<Rate>; RATES],
     /// Requests under way at a time; each stream of HTTP/2 is one.
@@ -36,7 +38,7 @@ pub struct Limits {
 }
 
 /// A leaky bucket, in nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     /// In which one request drains.
     pub period: u64,
@@ -44,7 +46,7 @@ pub struct Rate {
     pub burst: u64,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Auth {
     #[default]
     None,
@@ -54,10 +56,13 @@ pub enum Auth {
 }
 
 /// Basic authentication (RFC 7617).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Basic {
+    /// Come apart to another process, once for all that share them; nobody until then.
+    #[serde(skip)]
     pub users: Arc<Users>,
     /// Value of `WWW-Authenticate`.
+    #[serde(with = "super::replica::header::value")]
     pub challenge: HeaderValue,
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
+use serde::{Deserialize, Serialize};
 
 use super::cookie;
 use crate::model::options::SameSite;
@@ -14,8 +15,9 @@ use crate::model::options::SameSite;
 /// The default name, that of ingress-nginx.
 pub const NAME: &str = "INGRESSCOOKIE";
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Affinity {
+    #[serde(with = "crate::arc")]
     pub name: Arc<str>,
     /// The number is that of an endpoint and holds as long as that lives; else it is a key, which
     /// leads to another endpoint when there are new ones that take their share.
@@ -23,7 +25,9 @@ pub struct Affinity {
     /// A session whose endpoint fails moves for good, not for one request.
     pub change_on_failure: bool,
     /// `None`: the path of the route.
+    #[serde(with = "crate::arc::optional")]
     pub path: Option<Arc<str>>,
+    #[serde(with = "crate::arc::optional")]
     pub domain: Option<Arc<str>>,
     /// Seconds from the answer.
     pub expires: Option<i64>,

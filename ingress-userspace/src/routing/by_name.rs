@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::trie::Trie;
+use super::trie::{Difference, Trie};
 use crate::model::HostPattern;
 
 #[derive(Clone)]
@@ -98,18 +98,54 @@ impl<V> ByName<V> {
     }
 }
 
+/// What became of the value of a name: the new and the old one.
+pub(super) type Change<'a, V> = dyn FnMut(HostPattern, Option<&V>, Option<&V>) + 'a;
+
+impl<V> ByName<V> {
+    /// The names whose value is another one than in `old`. Costs what an edit has changed.
+    pub(super) fn since(&self, old: &Self, is_same: fn(&V, &V) -> bool, visit: &mut Change<'_, V>) {
+        differences(&self.exact, &old.exact, is_same, HostPattern::Exact, visit);
+        differences(&self.wildcard, &old.wildcard, is_same, HostPattern::Wildcard, visit);
+    }
+}
+
+fn differences<V>(
+    new: &Trie<Named<V>, ()>,
+    old: &Trie<Named<V>, ()>,
+    is_same: fn(&V, &V) -> bool,
+    pattern: fn(Arc<str>) -> HostPattern,
+    visit: &mut Change<'_, V>,
+) {
+    let unchanged =
+        |a: &Named<V>, b: &Named<V>| Arc::ptr_eq(&a.0, &b.0) || is_same(&a.0.value, &b.0.value);
+    new.since(old, |(a, ()), (b, ())| unchanged(a, b), &mut |difference| match difference {
+        Difference::Set(named, ()) => {
+            let before = old.get_key_value(named).map(|(before, ())| &before.0.value);
+            visit(pattern(named.text().into()), Some(&named.0.value), before);
+        }
+        Difference::Gone(named, ()) => {
+            visit(pattern(named.text().into()), None, Some(&named.0.value));
+        }
+    });
+}
+
 fn value<'a, V>(set: &'a Trie<Named<V>, ()>, name: &str) -> Option<&'a V> {
     set.get_key_value(name.as_bytes()).map(|(named, ())| &named.0.value)
 }
 
 fn each<'a, V>(set: &'a Trie<Named<V>, ()>, mut visit: impl FnMut(&'a str, &'a V)) {
     set.each(&mut |named, ()| {
-        let name = str::from_utf8(&named.0.name).expect("it was made from a string");
-        visit(name, &named.0.value);
+        visit(named.text(), &named.0.value);
     });
 }
 
 // === impl Named ===
+
+impl<V> Named<V> {
+    fn text(&self) -> &str {
+        str::from_utf8(&self.0.name).expect("it was made from a string")
+    }
+}
 
 impl<V> Clone for Named<V> {
     fn clone(&self) -> Self {

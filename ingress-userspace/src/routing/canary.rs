@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
 
 use super::affinity::{Session, cluster_tag};
 use super::cluster::{Cluster, ClusterState};
@@ -11,12 +12,14 @@ use super::route::Action;
 use super::snapshot::Snapshot;
 use crate::model::pattern::Pattern;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Canary {
     /// Instead of the route's.
     pub action: Action,
+    #[serde(with = "super::replica::header::ruled")]
     pub header: Option<(HeaderName, HeaderRule)>,
     /// Name of a cookie whose value is `always` or `never`.
+    #[serde(with = "crate::arc::optional")]
     pub cookie: Option<Arc<str>>,
     /// So many of `total` requests about which nothing else decides.
     pub weight: u32,
@@ -26,12 +29,12 @@ pub struct Canary {
 }
 
 /// Which values of a header field decide.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HeaderRule {
     /// `always` and `never`.
     Words,
     /// This one, for the canary.
-    Equals(HeaderValue),
+    Equals(#[serde(with = "super::replica::header::value")] HeaderValue),
     /// Those in which it is found, for the canary.
     Matches(Pattern),
 }

@@ -3,32 +3,39 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// Stable slot of a cluster inside the snapshots of one agent; reused only after the cluster is
 /// gone from every route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClusterId(pub u32);
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cluster {
     /// `namespace/service:port`, for logs, metrics and headers.
+    #[serde(with = "crate::arc")]
     pub name: Arc<str>,
+    #[serde(with = "crate::arc")]
     pub namespace: Arc<str>,
+    #[serde(with = "crate::arc")]
     pub service: Arc<str>,
     pub protocol: UpstreamProtocol,
     pub balance: Balance,
     /// Deduplicated, sorted: the same set gives the same order on every node.
+    #[serde(with = "crate::arc")]
     pub endpoints: Arc<[UpstreamEndpoint]>,
     pub state: ClusterState,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamEndpoint {
     pub address: SocketAddr,
+    #[serde(with = "crate::arc::optional")]
     pub pod: Option<Arc<str>>,
 }
 
 /// Why a cluster can or cannot serve. All but `Ready` answer 503 (C9).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClusterState {
     Ready,
     NoEndpoints,
@@ -38,7 +45,7 @@ pub enum ClusterState {
     ExternalName,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum UpstreamProtocol {
     Http1,
     /// HTTP/2, prior knowledge, clear text.
@@ -52,7 +59,7 @@ pub enum UpstreamProtocol {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Balance {
     #[default]
     RoundRobin,

@@ -32,7 +32,6 @@ mod passwords;
 mod reconfigure;
 mod record;
 mod secrets;
-mod tallies;
 mod tls;
 
 #[cfg(test)]

@@ -1,19 +1,24 @@
 //! Which origins may read the answers of a route, and what their browsers are told.
 
 use http::HeaderValue;
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cors {
     pub origins: Origins,
     pub credentials: bool,
     /// Values of `Access-Control-Allow-Methods`, `-Allow-Headers`, `-Max-Age`, `-Expose-Headers`.
+    #[serde(with = "super::replica::header::value")]
     pub methods: HeaderValue,
+    #[serde(with = "super::replica::header::value")]
     pub headers: HeaderValue,
+    #[serde(with = "super::replica::header::value")]
     pub max_age: HeaderValue,
+    #[serde(with = "super::replica::header::optional")]
     pub expose: Option<HeaderValue>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origins {
     /// `*`
     Any,
@@ -21,7 +26,7 @@ pub enum Origins {
 }
 
 /// `scheme://host[:port]`; the host may begin with `*.` for one label.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     before: Box<str>,
     /// What follows the `*`.

@@ -7,23 +7,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
 
 use super::access::Access;
 use super::affinity::Affinity;
 use super::canary::Canary;
 use super::cors::Cors;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filters {
     /// Instead of `limits.request_body`, in bytes; 0 = no limit.
     pub request_body: Option<u64>,
     /// Instead of `timeouts.upstream_*`.
     pub timeouts: UpstreamTimeouts,
     /// `Host` of the request to the endpoint, instead of the client's.
+    #[serde(with = "super::replica::header::optional")]
     pub upstream_host: Option<HeaderValue>,
     /// `X-Forwarded-Prefix`, when the path is rewritten.
+    #[serde(with = "super::replica::header::optional")]
     pub forwarded_prefix: Option<HeaderValue>,
     /// Of every answer, in the place of the pod's.
+    #[serde(with = "super::replica::header::fields")]
     pub response_headers: Arc<[(HeaderName, HeaderValue)]>,
     pub access: Option<Box<Access>>,
     pub cors: Option<Box<Cors>>,
@@ -33,7 +37,7 @@ pub struct Filters {
     pub canary: Option<Box<Canary>>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamTimeouts {
     pub connect: Option<Duration>,
     /// Between two writes.

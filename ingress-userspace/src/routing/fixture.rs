@@ -13,7 +13,7 @@ use crate::model::options::{BackendProtocol, SecretName};
 use crate::model::{
     Backend, CertificateSecret, Change, Endpoint, EndpointSet, HostPattern, Ingress, IngressClass,
     IngressPath, Kind, Object, ObjectRef, PathKind, PortRef, Rule, Secret, SecretCertificate,
-    Service, ServicePort, TlsEntry,
+    ServerCertificate, Service, ServicePort, TlsEntry,
 };
 
 /// Builds an [`Ingress`] of class `genkan`.
@@ -103,19 +103,22 @@ pub fn certificate(secret: &str, names: &[&str]) -> CertificateSecret {
 }
 
 /// Each differs from the others by the last link of its chain, which no client is shown.
-pub fn certified_key() -> Arc<CertifiedKey> {
-    static PAIR: OnceLock<(CertificateDer<'static>, Arc<dyn SigningKey>)> = OnceLock::new();
-    let (leaf, key) = PAIR.get_or_init(|| {
+pub fn certified_key() -> Arc<ServerCertificate> {
+    type Parts = (CertificateDer<'static>, Arc<dyn SigningKey>, PrivateKeyDer<'static>);
+    static PAIR: OnceLock<Parts> = OnceLock::new();
+    let (leaf, signing, key) = PAIR.get_or_init(|| {
         let pair = rcgen::generate_simple_self_signed(["fixture.example".to_owned()])
             .expect("a fixed name is a valid one");
         let der =
             PrivateKeyDer::try_from(pair.signing_key.serialize_der()).expect("rcgen writes PKCS#8");
-        (pair.cert.der().clone(), any_supported_type(&der).expect("ECDSA is supported"))
+        let signing = any_supported_type(&der).expect("ECDSA is supported");
+        (pair.cert.der().clone(), signing, der)
     });
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let chain = vec![leaf.clone(), CertificateDer::from(number.to_vec())];
-    Arc::new(CertifiedKey::new(chain, key.clone()))
+    let pair = Arc::new(CertifiedKey::new(chain, signing.clone()));
+    Arc::new(ServerCertificate::new(pair, key.clone_key()))
 }
 
 /// A Secret with these entries as plain text.

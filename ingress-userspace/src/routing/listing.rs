@@ -38,7 +38,7 @@ pub struct CertificateFacts {
 impl Snapshot {
     pub fn each_route<'a>(&'a self, mut visit: impl FnMut(ListedHost<'a>, &'a Arc<Route>)) {
         let mut list = |host, routes: &'a HostRoutes| {
-            routes.listed.iter().chain(&routes.default).for_each(|route| visit(host, route));
+            routes.routes().for_each(|route| visit(host, route));
         };
         self.hosts.each_precise(|name, routes| list(ListedHost::Exact(name), routes));
         self.hosts.each_wildcard(|parent, routes| list(ListedHost::Wildcard(parent), routes));

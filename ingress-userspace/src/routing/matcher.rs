@@ -12,6 +12,8 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::route::Route;
 
 mod few;
@@ -32,8 +34,8 @@ pub(super) struct PathRule {
 }
 
 /// How a rule matches; the order settles ties of equally long texts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum PathMatch {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum PathMatch {
     /// Byte equality (P2).
     Exact,
     /// Leading elements (P3).

@@ -5,15 +5,32 @@ use std::sync::Arc;
 
 use regex_automata::meta::Regex;
 use regex_automata::{Anchored, Input};
+use serde::{Deserialize, Serialize};
 
 use super::pattern::{self, BadPattern};
 
 /// The path becomes `target`, in which `$1`..`$9` are the groups of the rule's path read as a
 /// case-insensitive regex. The query is kept by the caller; the result is not normalised again.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Written", try_from = "Written")]
 pub struct Rewrite {
     /// `None`: the target names no group, nothing has to be matched.
-    pattern: Option<Regex>,
+    pattern: Option<Groups>,
+    target: Arc<str>,
+}
+
+#[derive(Debug, Clone)]
+struct Groups {
+    text: Arc<str>,
+    regex: Regex,
+}
+
+/// A rewrite as it goes to another process.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    #[serde(with = "crate::arc::optional")]
+    pattern: Option<Arc<str>>,
+    #[serde(with = "crate::arc")]
     target: Arc<str>,
 }
 
@@ -25,7 +42,7 @@ impl Rewrite {
     /// The target names a group and the rule's path is not a pattern that is served.
     pub fn new(rule_path: &str, target: &Arc<str>) -> Result<Self, BadPattern> {
         let pattern = match group(target) {
-            Some(_) => Some(pattern::with_groups(rule_path)?),
+            Some(_) => Some(Groups::new(rule_path.into())?),
             None => None,
         };
         Ok(Self { pattern, target: target.clone() })
@@ -33,11 +50,11 @@ impl Rewrite {
 
     /// The path sent upstream for the normalised request `path`; begins with a slash always.
     pub fn apply<'a>(&'a self, path: &str) -> Cow<'a, str> {
-        let Some(pattern) = &self.pattern else {
+        let Some(Groups { regex, .. }) = &self.pattern else {
             return absolute(Cow::Borrowed(&self.target));
         };
-        let mut captures = pattern.create_captures();
-        pattern.search_captures(&Input::new(path).anchored(Anchored::Yes), &mut captures);
+        let mut captures = regex.create_captures();
+        regex.search_captures(&Input::new(path).anchored(Anchored::Yes), &mut captures);
         let mut out = String::with_capacity(path.len() + self.target.len());
         let mut rest = &*self.target;
         while let Some((at, group)) = group(rest) {
@@ -48,6 +65,37 @@ impl Rewrite {
         }
         out.push_str(rest);
         absolute(Cow::Owned(out))
+    }
+}
+
+// === impl Groups ===
+
+impl Groups {
+    fn new(text: Arc<str>) -> Result<Self, BadPattern> {
+        Ok(Self { regex: pattern::with_groups(&text)?, text })
+    }
+}
+
+impl PartialEq for Groups {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+// === impl Written ===
+
+impl From<Rewrite> for Written {
+    fn from(rewrite: Rewrite) -> Self {
+        Self { pattern: rewrite.pattern.map(|groups| groups.text), target: rewrite.target }
+    }
+}
+
+impl TryFrom<Written> for Rewrite {
+    type Error = BadPattern;
+
+    fn try_from(written: Written) -> Result<Self, BadPattern> {
+        let pattern = written.pattern.map(Groups::new).transpose()?;
+        Ok(Self { pattern, target: written.target })
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderValue;
+use serde::{Deserialize, Serialize};
 
 use super::cluster::ClusterId;
 use super::filters::Filters;
@@ -33,7 +34,7 @@ pub struct Route {
     pub tally: Arc<Tally>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     Forward(ClusterId),
     /// Answered by us, on HTTP and HTTPS alike: it comes before the redirect to HTTPS.
@@ -41,23 +42,59 @@ pub enum Action {
     /// Answered by us: 503 for resource backends and closed paths (C12, C13).
     Refuse {
         status: u16,
-        reason: &'static str,
+        reason: Refusal,
     },
 }
 
+/// Why a path is answered by us and goes nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    UnknownCluster,
+    ResourceBackend,
+    /// C13, of the path itself.
+    PathRule,
+    /// C13, of something that holds for the whole host.
+    HostRule,
+    /// C13, of what the rule refers to.
+    MissingReference,
+    /// C13: its main Ingress has other access rules.
+    CanaryRule,
+    ClosedCanary,
+}
+
 /// Where everything of a route has gone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
     pub status: u16,
     pub to: MovedTo,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MovedTo {
     /// A whole URL.
-    Url(HeaderValue),
+    Url(#[serde(with = "super::replica::header::value")] HeaderValue),
     /// A path on the scheme and host that the client asked for.
-    Path(Arc<str>),
+    Path(#[serde(with = "crate::arc")] Arc<str>),
+}
+
+impl Refusal {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownCluster => "unknown cluster",
+            Self::ResourceBackend => "resource backends are not supported",
+            Self::PathRule => "an access rule of this path cannot be enforced",
+            Self::HostRule => "an access rule of this host cannot be enforced",
+            Self::MissingReference => "what an access rule of this path refers to is missing",
+            Self::CanaryRule => "the canary has an access rule that its main Ingress has not",
+            Self::ClosedCanary => "the canary of this path is closed",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 impl fmt::Display for MovedTo {
@@ -70,7 +107,7 @@ impl fmt::Display for MovedTo {
 }
 
 /// HTTPS redirect: status 308 in compat mode and by default (T11).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redirect {
     pub status: u16,
     /// One trailing slash of the URI is dropped, as ingress-nginx does.

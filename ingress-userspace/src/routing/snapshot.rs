@@ -11,10 +11,10 @@ use rustls::sign::CertifiedKey;
 use super::by_name::ByName;
 use super::cluster::{Cluster, ClusterId};
 use super::listing::CertificateFacts;
-use super::matcher::Matcher;
+use super::matcher::{Matcher, PathRule};
 use super::route::Route;
 use super::trie::Trie;
-use crate::model::HostPattern;
+use crate::model::{HostPattern, ServerCertificate};
 
 /// One version of everything that the workers need.
 #[derive(Debug, Clone, Default)]
@@ -33,25 +33,33 @@ pub struct Snapshot {
     pub(super) secrets: Trie<(Arc<str>, Arc<str>), Arc<CertificateFacts>>,
     /// Shown to names that nobody knows, before the listener's own: the certificate of a `tls`
     /// entry without hosts, of an Ingress that serves the empty host (T2).
-    pub(super) unknown_certificate: Option<Arc<CertifiedKey>>,
+    pub(super) unknown_certificate: Option<Arc<ServerCertificate>>,
     /// The listener's own, when the configuration names one and its Secret is usable.
-    pub(super) default_certificate: Option<Arc<CertifiedKey>>,
+    pub(super) default_certificate: Option<Arc<ServerCertificate>>,
 }
 
 /// The routes of one host pattern. A clone shares all that is large.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct HostRoutes {
-    pub(super) matcher: Matcher,
-    /// The routes in the matcher, each once.
-    pub(super) listed: Arc<[Arc<Route>]>,
+    matcher: Matcher,
+    /// What the matcher was made of; the same for clones only.
+    pub(super) source: Arc<HostRules>,
     /// Default of the host (C5).
     pub(super) default: Option<Arc<Route>>,
+}
+
+/// The rules of one host pattern, out of the way of requests.
+#[derive(Debug)]
+pub(super) struct HostRules {
+    /// Whose they are. Its aliases share them.
+    pub(super) host: HostPattern,
+    pub(super) rules: Box<[PathRule]>,
 }
 
 /// What a name that a `tls` entry knows is shown.
 #[derive(Debug, Clone)]
 pub(super) enum HostCertificate {
-    Own(Arc<CertifiedKey>),
+    Own(Arc<ServerCertificate>),
     /// It has no usable one of its own (T2, T8, T9).
     Default,
 }
@@ -116,12 +124,13 @@ impl Snapshot {
     pub fn certificate(&self, sni: Option<&str>) -> CertificateChoice {
         let known = sni.and_then(|name| self.certificates.find(name));
         let default = &self.default_certificate;
+        let pair = |shown: &Arc<ServerCertificate>| shown.pair().clone();
         match known {
-            Some(HostCertificate::Own(own)) => CertificateChoice::Known(Some(own.clone())),
-            Some(HostCertificate::Default) => CertificateChoice::Known(default.clone()),
+            Some(HostCertificate::Own(own)) => CertificateChoice::Known(Some(pair(own))),
+            Some(HostCertificate::Default) => CertificateChoice::Known(default.as_ref().map(pair)),
             None => {
                 let unknown = self.unknown_certificate.as_ref().or(default.as_ref());
-                CertificateChoice::Unknown(unknown.cloned())
+                CertificateChoice::Unknown(unknown.map(pair))
             }
         }
     }
@@ -158,6 +167,25 @@ impl Snapshot {
 // === impl HostRoutes ===
 
 impl HostRoutes {
+    pub(super) fn new(
+        host: HostPattern,
+        rules: Vec<PathRule>,
+        default: Option<Arc<Route>>,
+    ) -> Self {
+        let source = HostRules { host, rules: rules.as_slice().into() };
+        Self { source: Arc::new(source), matcher: Matcher::new(rules), default }
+    }
+
+    /// Each route once.
+    pub(super) fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.source.rules.iter().map(|rule| &rule.route).chain(&self.default)
+    }
+
+    /// Whether one is a clone of the other.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.source, &other.source)
+    }
+
     fn find(&self, path: &str) -> Option<&Arc<Route>> {
         self.matcher.find(path).or(self.default.as_ref())
     }

@@ -16,6 +16,10 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
+mod difference;
+
+pub(super) use difference::Difference;
+
 const BITS: u32 = 6;
 const FANOUT: usize = 1 << BITS;
 

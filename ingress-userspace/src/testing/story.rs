@@ -29,6 +29,7 @@ mod manifests;
 mod node;
 mod session;
 pub mod soak;
+mod split;
 
 pub use client::{Answer, Request, any_certificate};
 pub use connection::{Connect, Listener, connect, exchange, websocket_echo};

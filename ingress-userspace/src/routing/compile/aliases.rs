@@ -117,7 +117,7 @@ impl Compiler {
         let certificate = host.and_then(|host| self.snapshot.certificates.of(host)).cloned();
         let covering = certificate.filter(|certificate| match certificate {
             HostCertificate::Own(shown) => {
-                self.secrets.showing(shown).is_some_and(|secret| tls::covers(secret, alias))
+                self.secrets.showing(shown.pair()).is_some_and(|secret| tls::covers(secret, alias))
             }
             HostCertificate::Default => false,
         });

@@ -12,12 +12,12 @@ use crate::routing::explain::{
 use crate::routing::matcher::{Matcher, PathMatch, PathRule};
 use crate::routing::route::{Action, Redirect, Route};
 use crate::routing::snapshot::RequestHost;
+use crate::routing::tallies::Tallies;
 use crate::routing::{host as hosts, path as paths};
 
 use super::Compiler;
 use super::host::{self, Judged};
 use super::record::{Record, kind_name, path_field, path_text};
-use super::tallies::Tallies;
 use super::tls;
 
 mod certificate;
@@ -306,8 +306,7 @@ impl Compiler {
         }
         let (cluster, action) = match action {
             Action::Refuse { status, reason } => {
-                let reason = (*reason).to_owned();
-                (None, Outcome::Answer { status: *status, reason })
+                (None, Outcome::Answer { status: *status, reason: reason.to_string() })
             }
             Action::Redirect(moved) => {
                 (None, Outcome::Moved { status: moved.status, to: moved.to.to_string() })

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use crate::model::{HostPattern, Kind, ObjectRef, Origin, Problem, Reason, RuleId};
 use crate::routing::cluster::ClusterId;
 use crate::routing::snapshot::HostCertificate;
+use crate::routing::tallies::Tallies;
 
 use super::host::{self, CompiledHost, Context};
 use super::ledger::Source;
 use super::record::Record;
 use super::secrets::SecretKey;
-use super::tallies::Tallies;
 use super::{Compiled, Compiler, backends, endpoints, passwords, tls};
 
 // === impl Compiler ===

@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use crate::model::{Backend, HostPattern, PathKind, Problem, Reason, RuleId};
 use crate::routing::Settings;
-use crate::routing::matcher::{Matcher, PathMatch, PathRule};
-use crate::routing::route::{Action, Redirect, Route};
+use crate::routing::matcher::{PathMatch, PathRule};
+use crate::routing::route::{Action, Redirect, Refusal, Route};
 use crate::routing::snapshot::{HostCertificate, HostRoutes};
+use crate::routing::tallies::Tallies;
 
 use super::clusters::{ClusterKey, Clusters};
 use super::passwords;
 use super::record::{Record, host_name, path_text};
 use super::secrets::{SecretKey, Secrets};
-use super::tallies::Tallies;
 use super::tls::{self, HostTls};
 
 pub(super) mod canary;
@@ -61,11 +61,8 @@ pub(super) fn compile(
     let routes = members.iter().any(serves).then(|| {
         let mut rules = path_rules(host, members, &tls, context, &mut problems);
         wide::app_root(host, members, &mut rules, context, &mut problems);
-        HostRoutes {
-            listed: rules.iter().map(|rule| rule.route.clone()).collect(),
-            matcher: Matcher::new(rules),
-            default: default_route(host, members, &tls, context, &mut problems),
-        }
+        let default = default_route(host, members, &tls, context, &mut problems);
+        HostRoutes::new(host.clone(), rules, default)
     });
     let HostTls { certificate, mut secrets, .. } = tls;
     for record in members.iter().filter(|record| record.has_rules_for(host)) {
@@ -220,27 +217,26 @@ fn default_of(
 
 fn action_of(record: &Record, backend: &Backend, context: Context<'_>) -> Action {
     if context.shut {
-        let reason = "an access rule of this host cannot be enforced";
-        return Action::Refuse { status: 503, reason };
+        return Action::Refuse { status: 503, reason: Refusal::HostRule };
     }
     if record.is_closed() {
-        let reason = "what an access rule of this path refers to is missing";
-        return Action::Refuse { status: 503, reason };
+        return Action::Refuse { status: 503, reason: Refusal::MissingReference };
     }
     match (backend, record.moved()) {
         (Backend::Closed, _) | (_, None) => {}
         (_, Some(moved)) => return Action::Redirect(moved),
     }
     match backend {
-        Backend::Service { .. } => cluster_key(record, backend)
-            .and_then(|key| context.clusters.id(&key))
-            .map_or(Action::Refuse { status: 503, reason: "unknown cluster" }, Action::Forward),
+        Backend::Service { .. } => {
+            cluster_key(record, backend).and_then(|key| context.clusters.id(&key)).map_or(
+                Action::Refuse { status: 503, reason: Refusal::UnknownCluster },
+                Action::Forward,
+            )
+        }
         Backend::Resource { .. } => {
-            Action::Refuse { status: 503, reason: "resource backends are not supported" }
+            Action::Refuse { status: 503, reason: Refusal::ResourceBackend }
         }
-        Backend::Closed => {
-            Action::Refuse { status: 503, reason: "an access rule of this path cannot be enforced" }
-        }
+        Backend::Closed => Action::Refuse { status: 503, reason: Refusal::PathRule },
     }
 }
 

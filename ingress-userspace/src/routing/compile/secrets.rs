@@ -47,7 +47,7 @@ impl Secrets {
     /// The Secret of a certificate that is shown.
     pub(super) fn showing(&self, shown: &Arc<CertifiedKey>) -> Option<&CertificateSecret> {
         let mut secrets = self.known.values().map(|known| &known.secret);
-        secrets.find(|secret| Arc::ptr_eq(&secret.certified, shown))
+        secrets.find(|secret| Arc::ptr_eq(secret.certified.pair(), shown))
     }
 
     pub(super) fn data(&self, key: &SecretKey) -> Option<&Data> {

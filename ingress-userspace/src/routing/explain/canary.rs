@@ -35,7 +35,7 @@ pub(in crate::routing) fn answer(
         Action::Forward(id) => {
             snapshot.cluster(*id).map_or("no such cluster", |cluster| &cluster.name).to_owned()
         }
-        Action::Refuse { reason, .. } => (*reason).to_owned(),
+        Action::Refuse { reason, .. } => reason.to_string(),
         Action::Redirect(moved) => moved.to.to_string(),
     };
     let (taken, why) = (choice.of(canary), why(choice, canary, &headers));

@@ -55,7 +55,11 @@ impl Story {
 
     /// `genkan run` without waiting for anything.
     pub fn spawn(&self) -> Process {
-        let arguments = self.run_arguments();
+        self.spawn_command("run", &self.arguments)
+    }
+
+    pub(super) fn spawn_command(&self, name: &str, more: &[String]) -> Process {
+        let arguments = self.arguments_of(name, more);
         let program = self.program.to_str().unwrap();
         let wrapper = self.wrapper.iter().map(String::as_str);
         let mut words = wrapper.chain([program]).chain(arguments.iter().map(String::as_str));
@@ -65,6 +69,10 @@ impl Story {
     }
 
     fn run_arguments(&self) -> Vec<String> {
+        self.arguments_of("run", &self.arguments)
+    }
+
+    fn arguments_of(&self, command: &str, more: &[String]) -> Vec<String> {
         let paths = [
             ("--config", self.config_file().to_owned()),
             match &self.kubeconfig {
@@ -76,8 +84,8 @@ impl Story {
         let paths = paths.into_iter().flat_map(|(flag, path)| {
             [flag.to_owned(), path.to_str().expect("paths of a story are text").to_owned()]
         });
-        let own = ["run".to_owned()].into_iter().chain(paths);
-        own.chain(self.arguments.iter().cloned()).collect()
+        let own = [command.to_owned()].into_iter().chain(paths);
+        own.chain(more.iter().cloned()).collect()
     }
 
     /// The running process. Panics when there is none.

@@ -69,6 +69,7 @@ pub(super) const TABLE: &[Row] = &[
     // 4: facts.
     at(4, "config"),
     // 5: ground.
+    pure(5, "arc"),
     pure(5, "htpasswd"),
     at(5, "kubernetes"),
     at(5, "net"),

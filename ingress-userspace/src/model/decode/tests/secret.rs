@@ -94,7 +94,7 @@ fn t3_the_leaf_comes_first() {
     let right = format!("{}{}", leaf.certificate_pem, ca.pem());
     let (read, problems) = secret("kubernetes.io/tls", &right, &leaf.key_pem);
     assert_eq!(problems, []);
-    assert_eq!(read.unwrap().certified.cert.len(), 2);
+    assert_eq!(read.unwrap().certified.chain().len(), 2);
 
     let wrong = format!("{}{}", ca.pem(), leaf.certificate_pem);
     let (read, problems) = secret("kubernetes.io/tls", &wrong, &leaf.key_pem);

@@ -14,7 +14,7 @@ use crate::model::{Backend, HostPattern, ObjectRef, PathKind, Reason, RuleId};
 use crate::routing::canary::{Canary, HeaderRule};
 use crate::routing::compile::clusters::ClusterKey;
 use crate::routing::compile::record::Record;
-use crate::routing::route::Action;
+use crate::routing::route::{Action, Refusal};
 use crate::routing::settings::Settings;
 
 /// The least total of weights; ingress-nginx ignores smaller ones.
@@ -102,8 +102,7 @@ impl<'a> Canaries<'a> {
         }
         let mut canary = first.canary_of(main, context);
         if first.asks_for_more_than(main) {
-            let reason = "the canary has an access rule that its main Ingress has not";
-            canary.action = Action::Refuse { status: 503, reason };
+            canary.action = Action::Refuse { status: 503, reason: Refusal::CanaryRule };
             let why = format!(
                 "access rules of a canary are those of {}, which are others; its share of the \
                  requests is answered with 503",
@@ -166,7 +165,7 @@ impl Candidate<'_> {
             options.affinity.canary_legacy.or(main.record.ingress.options.affinity.canary_legacy);
         Canary {
             action: id.map_or(
-                Action::Refuse { status: 503, reason: "the canary of this path is closed" },
+                Action::Refuse { status: 503, reason: Refusal::ClosedCanary },
                 Action::Forward,
             ),
             header: header_rule(&options.canary),

@@ -24,7 +24,7 @@ fn shown(settings: Settings, objects: impl IntoIterator<Item = Object>) -> Shown
 impl Shown {
     /// `own` when it is the certificate of `secret`, else which of the others.
     fn to(&self, sni: &str, secret: &CertificateSecret) -> &'static str {
-        let is_own = |key: &Arc<CertifiedKey>| Arc::ptr_eq(key, &secret.certified);
+        let is_own = |key: &Arc<CertifiedKey>| Arc::ptr_eq(key, secret.certified.pair());
         match self.world.certificate(sni) {
             CertificateChoice::Known(Some(key)) if is_own(&key) => "own",
             CertificateChoice::Known(Some(_)) => "another's",
@@ -315,7 +315,7 @@ fn t16_new_pair_is_in_the_next_snapshot_and_the_old_snapshot_keeps_its_own() {
     shown.world.apply(upserts([secret(&new)]));
     assert_eq!(shown.to("h", &new), "own");
     match before.certificate(Some("h")) {
-        CertificateChoice::Known(Some(key)) => assert!(Arc::ptr_eq(&key, &old.certified)),
+        CertificateChoice::Known(Some(key)) => assert!(Arc::ptr_eq(&key, old.certified.pair())),
         other => panic!("{other:?}"),
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::route::Route;
+use super::snapshot::HostRoutes;
 use crate::metrics::Tally;
-use crate::routing::route::Route;
-use crate::routing::snapshot::HostRoutes;
 
 /// Of one host, by id of the route.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Tallies<'a> {
 
 impl<'a> Tallies<'a> {
     pub(super) fn of(routes: Option<&'a HostRoutes>) -> Self {
-        let routes = routes.into_iter().flat_map(|host| host.listed.iter().chain(&host.default));
+        let routes = routes.into_iter().flat_map(|host| host.routes());
         Self { known: routes.map(|route| (&*route.id, &route.tally)).collect() }
     }
 
