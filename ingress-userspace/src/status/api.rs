@@ -2,11 +2,15 @@
 //!
 //! What is written is built and read as JSON: no object is taken apart here that others may extend.
 
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use http_body_util::{BodyExt, Limited};
 use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Request};
+use kube::client::Body;
 use kube::core::request::Error as Malformed;
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -16,6 +20,8 @@ use crate::kubernetes::Link;
 /// The field manager of everything that is written.
 pub(super) const MANAGER: &str = "genkan";
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Of an answer; a page of a list is the longest.
+const LONGEST: usize = 64 << 20;
 
 /// A collection of one namespace, or of all.
 pub(super) struct Collection(Request);
@@ -29,6 +35,13 @@ pub(super) struct Api {
 pub(super) struct Fault {
     /// Status of the answer; 0 without one.
     code: u16,
+    message: String,
+}
+
+/// A `Status`, as far as it is told on.
+#[derive(Default, Deserialize)]
+struct Refusal {
+    #[serde(default)]
     message: String,
 }
 
@@ -143,12 +156,23 @@ impl Api {
     async fn send(&self, request: Asked) -> Result<Value, Fault> {
         let request = request.map_err(kube::Error::BuildRequest)?;
         let client = self.link.client().await;
-        let answer = timeout(PATIENCE, client.request::<Value>(request)).await;
-        let answer = answer.unwrap_or_else(|_| {
-            let message = format!("no answer within {} s", PATIENCE.as_secs());
-            Err(kube::Error::Service(message.into()))
+        // kube's own reading logs what it cannot read, such as the page of an API server that does
+        // not know a kind.
+        let answer = timeout(PATIENCE, async {
+            let answer = client.send(request.map(Body::from)).await?;
+            let status = answer.status();
+            let text = Limited::new(answer.into_body(), LONGEST).collect().await;
+            let text = text.map_err(|error| Fault::broken(&*error))?.to_bytes();
+            if status.is_success() {
+                return serde_json::from_slice(&text).map_err(|error| Fault::broken(&error));
+            }
+            let refusal = serde_json::from_slice::<Refusal>(&text).unwrap_or_default();
+            Err(Fault::refused(status.as_u16(), &refusal.message))
         });
-        let answer = answer.map_err(Fault::from);
+        let answer = answer.await.unwrap_or_else(|_| {
+            let message = format!("no answer of the API server within {} s", PATIENCE.as_secs());
+            Err(Fault { code: 0, message })
+        });
         if answer.as_ref().is_err_and(|fault| fault.code == 401) {
             self.link.renew().await;
         }
@@ -167,6 +191,17 @@ impl Fault {
         self.code == 404
     }
 
+    fn refused(code: u16, message: &str) -> Self {
+        // What else is on the way may answer with a page.
+        let message: String =
+            message.lines().next().unwrap_or_default().chars().take(300).collect();
+        Self { code, message: format!("the API server answers {code}: {message}") }
+    }
+
+    fn broken(error: &dyn Error) -> Self {
+        Self { code: 0, message: format!("the answer of the API server is not readable: {error}") }
+    }
+
     /// Another version of the object is there, or one where none was expected.
     pub(super) fn is_conflict(&self) -> bool {
         self.code == 409
@@ -175,12 +210,8 @@ impl Fault {
 
 impl From<kube::Error> for Fault {
     fn from(error: kube::Error) -> Self {
-        if let kube::Error::Api(status) = &error {
-            let message = format!("the API server answers {}: {}", status.code, status.message);
-            return Self { code: status.code, message };
-        }
         let mut message = format!("the API server is not reached: {error}");
-        let mut cause = std::error::Error::source(&error);
+        let mut cause = error.source();
         while let Some(error) = cause {
             let text = error.to_string();
             if !message.contains(&text) {

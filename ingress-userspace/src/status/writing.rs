@@ -56,6 +56,8 @@ pub(super) struct Writing {
 /// How many lists are written in one step, and at a time.
 const STEP: usize = 64;
 const AT_A_TIME: usize = 8;
+/// Events of one step: addresses do not wait long for them.
+const EVENTS_STEP: usize = 16;
 /// Between two looks at what the workers serve.
 const POLL: Duration = Duration::from_millis(25);
 /// Between two looks at the other nodes while an Ingress waits for its address, and otherwise.
@@ -157,7 +159,7 @@ impl Writing {
 
     /// Posts the Events that are due. When there may be more to do.
     async fn tell(&mut self) -> Option<Instant> {
-        let due = self.recorder.due(Instant::now(), STEP);
+        let due = self.recorder.due(Instant::now(), EVENTS_STEP);
         let (api, identity) = (&self.api, &self.identity);
         let mut posts = futures_util::stream::iter(&due)
             .map(|note| telling::post(api, identity, note))
