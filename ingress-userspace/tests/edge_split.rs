@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a failure of a story is a failed test")]
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use genkan::testing::deadline::{DEADLINE, eventually};
 use genkan::testing::lab::{EdgeLab, Process};
@@ -32,6 +33,18 @@ fn status(process: &Process, name: &str) -> String {
     line.trim_start_matches(':').trim().to_owned()
 }
 
+/// Open files that are no sockets, no pipes and nothing that a runtime waits with.
+fn files(process: &Process) -> Vec<String> {
+    const PLAIN: [&str; 4] = ["socket:", "pipe:", "anon_inode:[event", "/dev/null"];
+    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap();
+    let names = descriptors.filter_map(|descriptor| {
+        // One may be closed at this moment.
+        let target = std::fs::read_link(descriptor.ok()?.path()).ok()?;
+        Some(target.to_string_lossy().into_owned())
+    });
+    names.filter(|name| !PLAIN.iter().any(|plain| name.starts_with(plain))).collect()
+}
+
 #[test]
 fn a_proxy_without_any_right_serves_what_comes_through_xdp() {
     let Some(mut load) = load() else { return };
@@ -44,6 +57,7 @@ fn a_proxy_without_any_right_serves_what_comes_through_xdp() {
         assert_eq!(u64::from_str_radix(&status(&proxy, set), 16).unwrap(), 0, "{set}");
     }
     assert_eq!((status(&proxy, "NoNewPrivs"), status(&proxy, "Seccomp")), ("1".into(), "2".into()));
+    assert_eq!(files(&proxy), [""; 0], "it has sockets, pipes, and what it waits with");
     // Changes of objects and of the configuration arrive.
     let more = Ingress::new("more").rule("more.example", "/", "pod-1");
     story.manifests.write("more.yaml", &more.yaml());
@@ -96,6 +110,36 @@ fn connections_wait_for_the_next_proxy_when_one_is_killed() {
     let _next = story.spawn_proxy();
     assert_eq!(waiting.join().unwrap().unwrap().status, 200);
     assert_serves(story);
+}
+
+#[test]
+fn a_proxy_that_is_killed_under_load_costs_its_own_connections_and_no_others() {
+    let Some(mut load) = load() else { return };
+    load.story.configure(|config| config.steering.listener_grace = Duration::from_secs(60));
+    load.story.start_agent();
+    let mut proxy = load.story.start_proxy();
+    let mix = load.mix();
+    let clients = mix.http1_clients
+        + mix.fresh_clients
+        + mix.http2_clients
+        + mix.websockets
+        + mix.grpc_streams;
+    load.start_traffic(mix);
+    proxy.signal(Signal::SIGKILL);
+    let killed = Instant::now();
+    proxy.wait(DEADLINE);
+    let next = load.story.spawn_proxy();
+    load.traffic().wait_for_requests(1);
+    let gap = killed.elapsed();
+    load.traffic().wait_for_requests(100);
+    let tally = load.finish();
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let lost = count(&tally.failed) + count(&tally.closed);
+    println!("killed: {lost} connections of {clients} clients lost, served again after {gap:?}");
+    // Each client has one connection; its next one may have met a worker that was about to go.
+    assert!((1..=2 * clients as u64).contains(&lost), "{lost}: {:?}", tally.first_failure());
+    assert_serves(&load.story);
+    drop(next);
 }
 
 #[test]
