@@ -34,6 +34,8 @@ pub struct View {
     pub draining: bool,
     /// Whether each worker's place has a running thread.
     pub running: Vec<bool>,
+    /// The workers are those of another process, which has a liveness of its own.
+    pub workers_apart: bool,
     pub interfaces: Vec<status::Interface>,
     pub vips: Vec<status::Vip>,
     /// Sampled packets reported so far.

@@ -53,6 +53,9 @@ pub(super) fn stuck(workers: &[Worker], view: Result<&View, Silent>) -> Option<S
         Ok(view) => view,
         Err(silent) => return Some(silent.to_string()),
     };
+    if view.workers_apart {
+        return None;
+    }
     if !view.draining && !view.running.contains(&true) {
         return Some("no worker runs".to_owned());
     }

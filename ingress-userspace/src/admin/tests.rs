@@ -179,6 +179,7 @@ fn view() -> View {
         problems: Arc::new([problem]),
         draining: false,
         running: vec![true],
+        workers_apart: false,
         interfaces: Vec::new(),
         vips: Vec::new(),
         events: 0,

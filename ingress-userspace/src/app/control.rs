@@ -356,6 +356,7 @@ impl Control {
             problems: self.agent.current_problems(),
             draining: false,
             running: self.seated.running(),
+            workers_apart: true,
             interfaces,
             vips,
             events: self.events,

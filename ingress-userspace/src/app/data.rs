@@ -274,6 +274,7 @@ impl Data {
             problems: Arc::default(),
             draining,
             running: self.workers.running(),
+            workers_apart: false,
             interfaces: Vec::new(),
             vips: Vec::new(),
             events: 0,

@@ -57,6 +57,7 @@ impl App {
             problems: self.agent.current_problems(),
             draining,
             running: self.workers.running(),
+            workers_apart: false,
             interfaces,
             vips,
             events: self.events,

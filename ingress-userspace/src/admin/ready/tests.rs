@@ -35,6 +35,7 @@ fn view() -> View {
         problems: Arc::new([]),
         draining: false,
         running: vec![true, true],
+        workers_apart: false,
         interfaces: vec![interface(Steer::Native, None)],
         vips: Vec::new(),
         events: 0,
@@ -108,6 +109,8 @@ fn only_a_stuck_process_asks_to_be_replaced() {
     assert!(stuck(&[worker(0), silent.clone()], Ok(&view())).unwrap().contains("worker 1"));
     let empty = View { running: vec![false, false], ..view() };
     assert!(stuck(&[worker(0)], Ok(&empty)).unwrap().contains("no worker"));
+    let of_an_agent = View { workers_apart: true, ..empty.clone() };
+    assert_eq!(stuck(&[silent.clone()], Ok(&of_an_agent)), None, "its proxy is asked itself");
     let ended = View { draining: true, ..empty };
     assert_eq!(stuck(&[worker(0)], Ok(&ended)), None);
     let drained = View { draining: true, running: vec![true, false], ..view() };
