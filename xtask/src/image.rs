@@ -46,6 +46,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(path) => path.clone(),
         None => workspace::own("image")?.join("genkan.tar"),
     };
+    // Before the minutes that a build takes.
+    if let Some(directory) = output.parent() {
+        fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+    }
     let program = build(&arguments.profile)?;
     let step = Step::begin(format!("pack {}", output.display()));
     let digest = image(&arguments.reference, &program)?.write(&output)?;
