@@ -1,6 +1,8 @@
 //! The pod has the rights that it needs: what reads bytes of clients has none, and nothing takes a
-//! port that two pods of one node could not both have.
+//! port of the host.
 
+use clap::Parser;
+use genkan::cli::Cli;
 use genkan::config::Config;
 use serde_json::{Value, json};
 
@@ -14,6 +16,22 @@ fn container(pod: &Value, name: &str) -> Value {
 fn mounts(container: &Value) -> Vec<String> {
     let mounts = container["volumeMounts"].as_array().unwrap();
     mounts.iter().map(|mount| mount["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_program_takes_the_command_lines_of_the_containers() {
+    let pod = yaml("deploy/base/daemonset.yaml")["spec"]["template"]["spec"].clone();
+    for name in ["agent", "proxy"] {
+        let container = container(&pod, name);
+        let arguments = container["args"].as_array().unwrap().iter();
+        let arguments = arguments.map(|argument| argument.as_str().unwrap());
+        let parsed = Cli::try_parse_from(std::iter::once("genkan").chain(arguments));
+        if let Err(error) = parsed {
+            panic!("{name}: {error}");
+        }
+        let probe = container["livenessProbe"]["exec"]["command"].as_array().unwrap();
+        assert!(Cli::try_parse_from(probe.iter().map(|word| word.as_str().unwrap())).is_ok());
+    }
 }
 
 #[test]
@@ -47,10 +65,8 @@ fn the_agent_has_three_capabilities_and_is_not_privileged() {
 }
 
 #[test]
-fn two_pods_of_one_node_can_run_side_by_side() {
+fn no_port_of_the_host_is_taken_but_those_of_vips() {
     let daemonset = yaml("deploy/base/daemonset.yaml");
-    let rolling = &daemonset["spec"]["updateStrategy"]["rollingUpdate"];
-    assert_eq!(rolling, &json!({"maxSurge": 1, "maxUnavailable": 0}));
     let pod = &daemonset["spec"]["template"]["spec"];
     assert_eq!(pod["hostNetwork"], true);
     for name in ["agent", "proxy"] {

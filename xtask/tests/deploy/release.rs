@@ -32,7 +32,7 @@ const FORMS: [&[&str]; 5] = [
         "config.workers.count=2",
         "config.access_log=off",
         "config.timeouts.drain=5m",
-        "updateStrategy.maxSurge=25%",
+        "updateStrategy.maxUnavailable=25%",
     ],
 ];
 
