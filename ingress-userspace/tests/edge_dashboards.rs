@@ -123,7 +123,9 @@ impl Exported {
         let mut rows: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
         for line in page.lines() {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            if let [_, name, kind, labels, _, _] = cells[..]
+            // What only an agent exports is asked of one in `edge_split`.
+            if let [_, name, kind, labels, says, _] = cells[..]
+                && !says.starts_with("of `genkan agent`")
                 && let Some(name) = name.strip_prefix('`')
             {
                 let labels = labels.split(", ").map(|label| label.trim_matches('`').to_owned());

@@ -110,6 +110,7 @@ fn view() -> View {
         },
         problems: Arc::new([]),
         draining: false,
+        workers_apart: false,
         running: Vec::new(),
         interfaces: Vec::new(),
         vips: Vec::new(),

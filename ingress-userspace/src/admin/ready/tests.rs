@@ -110,7 +110,11 @@ fn only_a_stuck_process_asks_to_be_replaced() {
     let empty = View { running: vec![false, false], ..view() };
     assert!(stuck(&[worker(0)], Ok(&empty)).unwrap().contains("no worker"));
     let of_an_agent = View { workers_apart: true, ..empty.clone() };
-    assert_eq!(stuck(&[silent.clone()], Ok(&of_an_agent)), None, "its proxy is asked itself");
+    assert_eq!(
+        stuck(std::slice::from_ref(&silent), Ok(&of_an_agent)),
+        None,
+        "its proxy is asked itself"
+    );
     let ended = View { draining: true, ..empty };
     assert_eq!(stuck(&[worker(0)], Ok(&ended)), None);
     let drained = View { draining: true, running: vec![true, false], ..view() };

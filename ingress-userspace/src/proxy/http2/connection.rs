@@ -25,6 +25,9 @@ use crate::proxy::worker::WorkerState;
 
 /// How long a client may take to say goodbye: to answer the GOAWAY, then to close.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// What a client that has broken the protocol may send before it reads our GOAWAY: bytes. A flood
+/// ends with a reset.
+const LAST_WORDS: usize = 1 << 20;
 /// The connection looks after its streams so many times in `timeouts.client_send`.
 const LOOKS: u32 = 4;
 const SHORTEST_LOOK: Duration = Duration::from_millis(20);
@@ -58,8 +61,8 @@ where
     let socket = Socket::new(io);
     let patience = state.context.settings().timeouts.client_send;
     match converse(&socket, state, connection).await {
-        Over::Said => socket.close(GOODBYE, patience.max(GOODBYE)).await,
-        Over::Failed => socket.close(GOODBYE, GOODBYE).await,
+        Over::Said => socket.close(GOODBYE, patience.max(GOODBYE), usize::MAX).await,
+        Over::Failed => socket.close(GOODBYE, GOODBYE, LAST_WORDS).await,
         Over::Cut => {}
     }
 }

@@ -58,11 +58,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     }
 
     /// Ends our side, then reads and forgets until the client has ended its own: as long as it sends
-    /// something every `pause`, `longest` in all.
-    pub(super) async fn close(self, pause: Duration, longest: Duration) {
+    /// something every `pause`, `longest` and `most` bytes in all.
+    pub(super) async fn close(self, pause: Duration, longest: Duration, most: usize) {
         let begun = Instant::now();
         let mut timer = pin!(sleep_until(begun + pause.min(longest)));
-        let (mut shut, mut ended) = (false, false);
+        let (mut shut, mut ended, mut read) = (false, false, 0);
         poll_fn(|cx| {
             let io = &mut self.shared.borrow_mut().io;
             if !shut {
@@ -78,6 +78,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
                 match Pin::new(&mut *io).poll_read(cx, &mut room) {
                     Poll::Ready(Ok(())) if room.filled().is_empty() => ended = true,
                     Poll::Ready(Ok(())) => {
+                        read += room.filled().len();
+                        if read > most {
+                            return Poll::Ready(());
+                        }
                         timer.as_mut().reset((Instant::now() + pause).min(begun + longest));
                     }
                     Poll::Ready(Err(_)) => return Poll::Ready(()),
