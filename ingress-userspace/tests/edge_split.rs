@@ -65,6 +65,12 @@ fn a_proxy_without_any_right_serves_what_comes_through_xdp() {
     story.configure(|config| config.limits.request_line = 256);
     let long = format!("/{}", "a".repeat(300));
     story.wait_for_status(Load::HOST, &long, 414);
+    // What a process that is both does not export.
+    let told = story.admin().get("/metrics").unwrap().text();
+    for name in ["genkan_proxy_connected", "genkan_proxy_snapshot_version", "genkan_proxies_total"]
+    {
+        assert!(told.lines().any(|line| line.starts_with(name)), "no {name} in\n{told}");
+    }
 }
 
 #[test]
