@@ -4,6 +4,10 @@
 //! on real kubelets, requests from a client behind the router through the VIP to whichever node the
 //! router picks. Nothing is retried: the address in the status is the promise that the routes are
 //! live on every node.
+//!
+//! Two things differ from the original: the Ingress of a scenario is gone before the next one is
+//! applied (the original deletes namespaces and does not wait, so two of them may claim one host),
+//! and one of two equal requests has a query instead.
 
 mod edge;
 mod objects;
